@@ -1,0 +1,1 @@
+"""From thousands of pictures to the few worth enlarging: scores, ranking, diversity and the contact sheet."""

@@ -1,0 +1,128 @@
+"""Training pairs for up-imagining: aligned tiles of large pictures and of their low-res planes with guides."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from upimagine import pixels
+from upimagine.data.folder import drawn_at, to_float, to_uint8
+from upimagine.errors import PictureError
+from upimagine.pixels.resizing import resize_antialiased
+from upimagine.roles import Guide
+
+
+@dataclass(frozen=True)
+class TileSource:
+    """One large picture and its low-res plane, both uint8, the plane with guide channels behind the colours."""
+
+    high: Tensor  # (3, 8h, 8w)
+    low: Tensor  # (3 + guide, h, w)
+
+
+@dataclass(frozen=True)
+class TileAugment:
+    """How training tiles are varied. Colour changes are the same for both members of a pair."""
+
+    flip: bool = True  # mirror tile and guide together
+    hue_degrees: float = 20.0  # rotation of the colours about the grey axis, up to this either way
+    saturation: float = 0.3  # chroma times 1 +- this
+    contrast: float = 0.15  # times 1 +- this about mid-grey
+    brightness: float = 0.1  # plus or minus this, pixels being in [-1, 1]
+    blur_px: float = 0.7  # Gaussian blur of the low-res tile alone, sigma up to this in low-res pixels
+    noise: float = 0.02  # Gaussian noise on the low-res tile alone, sigma up to this
+
+
+def low_plane(high: Tensor, factor: int = 8) -> Tensor:
+    """(N, 3, 8h, 8w) to (N, 3, h, w) by the way a generated picture goes: area-reduced to 4/3 of the plane, then an
+    anti-aliased step onto it (128 to 96 for a picture of 768), which smooths what a generator leaves."""
+    return resize_antialiased(between_plane(high, factor), (high.shape[2] // factor, high.shape[3] // factor))
+
+
+def between_plane(high: Tensor, factor: int = 8) -> Tensor:
+    """(N, 3, 8h, 8w) to (N, 3, 4h/3, 4w/3): the size at which a generator makes pictures and landmarks are looked for."""
+    size = tuple(round(side / factor * 4 / 3) for side in high.shape[2:])
+    return resize_antialiased(high, (size[0], size[1]))
+
+
+def tile_source(path: Path, scale: float, guide: Guide | None, window_px: int = 32, factor: int = 8) -> TileSource:
+    """Read a picture, shrink it by `scale`, and make its low-res plane and guide.
+
+    A picture in which the guide finds nothing gets an empty guide (all -1), as when it is enlarged without one.
+    Raises PictureError when it is too small for one tile.
+    """
+    picture = pixels.read(path).pixels[None]
+    unit = factor * 3  # so that the plane's 4/3 is whole, too
+    height, width = (max(round(side * scale) // unit * unit, 0) for side in picture.shape[2:])
+    if min(height, width) < window_px * factor:
+        raise PictureError(
+            f"{path} is {picture.shape[3]}x{picture.shape[2]}; tiles of {window_px * factor} px need more, it is passed over"
+        )
+    if scale == 1.0:
+        picture = picture[:, :, :height, :width]
+    else:
+        picture = resize_antialiased(picture, (height, width))
+    between = between_plane(picture, factor)
+    low = resize_antialiased(between, (height // factor, width // factor))
+    if guide is not None:
+        drawn = guide.draw(between, (low.shape[2], low.shape[3]))
+        low = torch.cat((low, torch.full_like(low[:, :1], -1).repeat(1, guide.channels, 1, 1) if drawn is None else drawn), 1)
+    return TileSource(to_uint8(picture[0]), to_uint8(low[0]))
+
+
+def tile_at(
+    sources: list[TileSource], position: int, seed: int, augment: TileAugment, window_px: int = 32, factor: int = 8
+) -> tuple[Tensor, Tensor]:
+    """The training pair at this position of the endless stream: low (C, w, w) and high (3, 8w, 8w) in [-1, 1].
+
+    Every source is visited once an epoch; the window inside it is drawn on the low-res grid.
+    """
+    index, random = drawn_at(position, len(sources), seed)
+    source = sources[index]
+    y = int(random.integers(0, source.low.shape[1] - window_px + 1))
+    x = int(random.integers(0, source.low.shape[2] - window_px + 1))
+    low = to_float(source.low[:, y : y + window_px, x : x + window_px])
+    top, left, side = y * factor, x * factor, window_px * factor
+    high = to_float(source.high[:, top : top + side, left : left + side])
+    if augment.flip and random.random() < 0.5:
+        low, high = low.flip(2), high.flip(2)
+    matrix, offset = _colour_change(random, augment)
+    colours = _change(low[:3], matrix, offset)
+    high = _change(high, matrix, offset)
+    if augment.blur_px > 0 and random.random() < 0.5:
+        colours = _blur(colours, float(random.uniform(0.2, augment.blur_px)))
+    if augment.noise > 0 and random.random() < 0.5:
+        grain = random.standard_normal(colours.shape, dtype=np.float32) * random.uniform(0, augment.noise)
+        colours = (colours + torch.from_numpy(grain.astype(np.float32))).clamp(-1, 1)
+    return torch.cat((colours, low[3:])), high
+
+
+def _colour_change(random: np.random.Generator, augment: TileAugment) -> tuple[Tensor, Tensor]:
+    """An affine colour map (3, 3), (3, 1, 1): hue, saturation, contrast, brightness."""
+    angle = math.radians(random.uniform(-augment.hue_degrees, augment.hue_degrees))
+    chroma = random.uniform(1 - augment.saturation, 1 + augment.saturation)
+    contrast = random.uniform(1 - augment.contrast, 1 + augment.contrast)
+    offset = random.uniform(-augment.brightness, augment.brightness)
+    grey = np.full((3, 3), 1 / 3)  # projection on the grey axis
+    cross = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)  # axis x v
+    rotated = math.cos(angle) * (np.eye(3) - grey) + math.sin(angle) * cross  # Rodrigues about (1, 1, 1)
+    matrix = contrast * (grey + chroma * rotated)
+    return torch.from_numpy(matrix.astype(np.float32)), torch.full((3, 1, 1), float(offset))
+
+
+def _change(picture: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
+    """(3, H, W) through the colour map, clamped to [-1, 1]."""
+    return ((matrix @ picture.flatten(1)).view_as(picture) + offset).clamp_(-1, 1)
+
+
+def _blur(picture: Tensor, sigma_px: float) -> Tensor:
+    """(3, h, w) blurred by a 5-tap Gaussian, edges replicated."""
+    taps = torch.exp(-0.5 * (torch.arange(-2, 3, dtype=torch.float32) / sigma_px) ** 2)
+    kernel = (taps[:, None] * taps[None, :] / taps.sum() ** 2).expand(3, 1, 5, 5)
+    return F.conv2d(F.pad(picture[None], (2, 2, 2, 2), mode="replicate"), kernel, groups=3)[0]

@@ -1,0 +1,1 @@
+"""Training losses and picture measures: pure functions of tensors."""

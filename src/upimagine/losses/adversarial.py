@@ -1,0 +1,16 @@
+"""Adversarial objectives as pure functions of discriminator logits."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def non_saturating_discriminator(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """E softplus(-s_real) + E softplus(s_fake): the discriminator's loss of Goodfellow et al. 2014 (1406.2661)."""
+    return F.softplus(-real_logits.float()).mean() + F.softplus(fake_logits.float()).mean()
+
+
+def non_saturating_generator(fake_logits: Tensor) -> Tensor:
+    """E softplus(-s_fake): the generator's loss that does not saturate (1406.2661, section 3)."""
+    return F.softplus(-fake_logits.float()).mean()

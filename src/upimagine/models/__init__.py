@@ -1,0 +1,1 @@
+"""Self-describing weight files: build, save, load; the built-in models."""

@@ -1,0 +1,26 @@
+"""The architectures that a model file may name. A dict, so that a file can never name anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from upimagine.nets.dcgan import DcganDiscriminator, DcganGenerator
+from upimagine.nets.jnet import JNet, JNetDiscriminator
+
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+    "dcgan": DcganGenerator,
+    "dcgan-discriminator": DcganDiscriminator,
+    "jnet": JNet,
+    "jnet-discriminator": JNetDiscriminator,
+}
+
+
+def architecture_of(net: nn.Module) -> tuple[str, dict[str, Any]]:
+    """The name and configuration under which this network can be built again."""
+    for name, kind in ARCHITECTURES.items():
+        if type(net) is kind:
+            return name, dict(net.config)  # type: ignore[arg-type]
+    raise ValueError(f"{type(net).__name__} has no name in ARCHITECTURES")

@@ -1,0 +1,102 @@
+"""One `.safetensors` file that describes itself: networks, their configuration and the model's whole story."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from upimagine.errors import UpimagineError
+from upimagine.models.architectures import ARCHITECTURES, architecture_of
+from upimagine.pixels.atomic import write_bytes
+
+FORMAT = 1
+KEY = "upimagine"
+Role = Literal["generator", "upscaler"]
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """What a model file holds."""
+
+    path: Path
+    role: Role
+    main: nn.Module  # in evaluation mode, float32
+    critic: nn.Module | None  # the discriminator it was trained against, for choosing candidates
+    story: dict[str, Any]  # training settings, data, licence, scores
+    sha256: str  # of the file
+
+
+def save_model(
+    path: Path, role: Role, main: nn.Module, critic: nn.Module | None, story: dict[str, Any], half: bool = True
+) -> None:
+    """Write the model whole or not at all; with `half` weight matrices are stored as float16."""
+    tensors: dict[str, Tensor] = {}
+    nets: dict[str, Any] = {}
+    for name, net in (("main", main), ("critic", critic)):
+        if net is None:
+            continue
+        architecture, config = architecture_of(net)
+        nets[name] = {"architecture": architecture, "config": config}
+        for key, value in net.state_dict().items():
+            stored = value.detach().cpu().contiguous()
+            # Only the large tensors: batch-norm variances can be too small for float16.
+            tensors[f"{name}.{key}"] = stored.half() if half and stored.is_floating_point() and stored.dim() > 1 else stored
+    header = {"format": FORMAT, "role": role, "nets": nets, "story": story}
+    write_bytes(path, save(tensors, {KEY: json.dumps(header, sort_keys=True)}), overwrite=True)
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The description alone, without weights. Raises UpimagineError for what is not a model file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except FileNotFoundError as error:
+        raise UpimagineError(f"{path} does not exist; `upimagine models` lists the built-in models") from error
+    except (SafetensorError, OSError) as error:
+        raise UpimagineError(f"{path} is not a sound model file ({error}); get it anew or train it again") from error
+    if KEY not in metadata:
+        raise UpimagineError(f"{path} is a safetensors file but not an upimagine model; import it first")
+    header: dict[str, Any] = json.loads(metadata[KEY])
+    if header.get("format") != FORMAT:
+        raise UpimagineError(f"{path} has model format {header.get('format')}, this version reads {FORMAT}; update upimagine")
+    return header
+
+
+def load_model_file(path: Path) -> ModelFile:
+    """Build the networks that the file names and fill them. Nothing in the file is executed.
+
+    Raises UpimagineError naming the file when it is missing, damaged, of another format or does not fit its own
+    description.
+    """
+    header = read_header(path)
+    data = path.read_bytes()
+    tensors: dict[str, Tensor] = {}
+    with safe_open(path, framework="pt") as file:
+        for key in file.keys():  # noqa: SIM118 (not a dict)
+            tensors[key] = file.get_tensor(key)
+    built: dict[str, nn.Module] = {}
+    for name, description in header["nets"].items():
+        kind = ARCHITECTURES.get(description["architecture"])
+        if kind is None:
+            raise UpimagineError(f"{path} needs the architecture {description['architecture']!r}; update upimagine")
+        mine = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
+        try:
+            with torch.device("meta"):
+                net = kind(**description["config"])
+            net = net.to_empty(device="cpu")
+            net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in mine.items()})
+        except (TypeError, ValueError, RuntimeError) as error:
+            first = str(error).splitlines()[0]
+            raise UpimagineError(f"{path} does not fit its own description ({first}); get it anew") from error
+        built[name] = net.eval().requires_grad_(False)
+    return ModelFile(
+        path, header["role"], built["main"], built.get("critic"), header["story"], hashlib.sha256(data).hexdigest()
+    )

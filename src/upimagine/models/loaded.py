@@ -1,0 +1,118 @@
+"""Model files as the roles that the rest of the house works with."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from upimagine.errors import UpimagineError
+from upimagine.models.builtin import find
+from upimagine.models.file import ModelFile, load_model_file
+from upimagine.processor import bf16_is_faster, pick_device
+
+
+class _Placed:
+    """A network on its device, in its number format."""
+
+    def __init__(self, net: nn.Module, device: str, dtype: torch.dtype) -> None:
+        self._device, self._dtype = device, dtype
+        self._net = net.to(device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        placed = (
+            x.to(self._device, memory_format=torch.channels_last) if x.dim() == 4 else x.to(self._device) for x in inputs
+        )
+        with torch.inference_mode():
+            return self._net(*placed)  # type: ignore[no-any-return]
+
+
+class LoadedCritic:
+    """A discriminator as roles.Critic: the mean logit of each picture, in evaluation mode, so that batch mates do not
+    count."""
+
+    def __init__(self, net: nn.Module, device: str, dtype: torch.dtype) -> None:
+        self._net = _Placed(net, device, dtype)
+
+    def score(self, pictures: Tensor, context: Tensor | None = None) -> Tensor:
+        """(N, 3, H, W), with the low-res tiles and guide for a conditional critic, to (N,)."""
+        logits = self._net(pictures) if context is None else self._net(pictures, context)
+        return logits.float().flatten(1).mean(dim=1)
+
+
+class LoadedGenerator:
+    """A generator model as roles.Generator."""
+
+    def __init__(self, file: ModelFile, device: str, dtype: torch.dtype) -> None:
+        self.file = file
+        self.latent_dim = int(file.main.config["latent_dim"])  # type: ignore[index, call-overload]
+        self.size_px = int(file.main.config["size_px"])  # type: ignore[index, call-overload]
+        self.critic = None if file.critic is None else LoadedCritic(file.critic, device, dtype)
+        self._net = _Placed(file.main, device, dtype)
+
+    def generate(self, latents: Tensor) -> Tensor:
+        """(N, latent_dim) to (N, 3, size_px, size_px) in [-1, 1]."""
+        return self._net(latents)
+
+
+class LoadedUpscaler:
+    """An upscaler model as roles.Upscaler."""
+
+    radius_px = None  # a J-net sees its whole tile
+
+    def __init__(self, file: ModelFile, device: str, dtype: torch.dtype) -> None:
+        self.file = file
+        self.scale = int(file.main.scale)  # type: ignore[arg-type]
+        self.window_px = int(file.main.window_px)  # type: ignore[arg-type]
+        self.guide_channels = int(file.main.guide_channels)  # type: ignore[arg-type]
+        self.critic = None if file.critic is None else LoadedCritic(file.critic, device, dtype)
+        self._net = _Placed(file.main, device, dtype)
+
+    def upscale(self, tiles: Tensor) -> Tensor:
+        """(N, 3 + guide_channels, w, w) to (N, 3, 8w, 8w) in [-1, 1]."""
+        return self._net(tiles)
+
+
+Loaded = LoadedGenerator | LoadedUpscaler
+_ROLES: dict[str, Any] = {"generator": LoadedGenerator, "upscaler": LoadedUpscaler}
+
+
+def load(model: str | Path, device: str = "auto", dtype: str = "auto") -> Loaded:
+    """Load a built-in model by name or a model file by path.
+
+    `dtype` is "float32", "bfloat16" or "auto": bfloat16 where this processor is faster with it. The same model is
+    loaded once in a process. Raises UpimagineError for an unknown name or a file that is not a sound model.
+    """
+    device = pick_device(device)
+    if dtype == "auto":
+        dtype = "bfloat16" if bf16_is_faster(torch.device(device).type) else "float32"
+    return _load(find(model), device, dtype)
+
+
+@functools.lru_cache(maxsize=8)
+def _load(path: Path, device: str, dtype: str) -> Loaded:
+    file = load_model_file(path)
+    kind = _ROLES.get(file.role)
+    if kind is None:
+        raise UpimagineError(f"{path} has the role {file.role!r}, which this version does not know; update upimagine")
+    loaded: Loaded = kind(file, device, getattr(torch, dtype))
+    return loaded
+
+
+def load_generator(model: str | Path, device: str = "auto", dtype: str = "auto") -> LoadedGenerator:
+    """`load`, refusing models of another role."""
+    loaded = load(model, device, dtype)
+    if not isinstance(loaded, LoadedGenerator):
+        raise UpimagineError(f"{model} enlarges pictures; a model that makes them is needed here, as portrait-128")
+    return loaded
+
+
+def load_upscaler(model: str | Path, device: str = "auto", dtype: str = "auto") -> LoadedUpscaler:
+    """`load`, refusing models of another role."""
+    loaded = load(model, device, dtype)
+    if not isinstance(loaded, LoadedUpscaler):
+        raise UpimagineError(f"{model} makes pictures; a model that enlarges them is needed here, as detail-x8")
+    return loaded

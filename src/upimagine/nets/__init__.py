@@ -1,0 +1,1 @@
+"""Pure network modules: one architecture a file, no files read or written, no training."""

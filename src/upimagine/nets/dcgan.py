@@ -1,0 +1,109 @@
+"""DCGAN (Radford, Metz, Chintala 2015, 1511.06434) in the k4s2p1 form of the PyTorch port (pytorch/examples dcgan)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from upimagine.nets.shapes import assert_shape
+
+SIZES_PX = (64, 128, 256)
+
+
+def _doublings(size_px: int) -> int:
+    """Steps of x2 between the 4x4 map and the picture."""
+    if size_px not in SIZES_PX:
+        raise ValueError(f"a DCGAN of {size_px} px is not defined; choose one of {SIZES_PX}")
+    return size_px.bit_length() - 3  # 64 -> 4, 128 -> 5, 256 -> 6
+
+
+def init_weights(module: nn.Module) -> None:
+    """N(0, 0.02) for convolutions; batch-norm gain N(1, 0.02), bias 0 (pytorch/examples dcgan)."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+        nn.init.zeros_(module.bias)
+
+
+class DcganGenerator(nn.Module):
+    """Latent vector to a picture through transposed convolutions, batch norm and ReLU; tanh at the end.
+
+    With `width` 64 and `max_width` None the layer table is the paper port's: 64 px has 3,576,704 parameters, 128 px
+    12,786,560. `max_width` caps the widest layers, which hold most of the parameters.
+    """
+
+    def __init__(self, size_px: int = 128, latent_dim: int = 100, width: int = 64, max_width: int | None = None) -> None:
+        super().__init__()
+        steps = _doublings(size_px)
+        self.size_px, self.latent_dim = size_px, latent_dim
+        self.config = {"size_px": size_px, "latent_dim": latent_dim, "width": width, "max_width": max_width}
+        widths = [min(width << (steps - 1 - i), max_width or width << steps) for i in range(steps)]  # at 4, 8, 16, ...
+        layers: list[nn.Module] = [
+            nn.ConvTranspose2d(latent_dim, widths[0], 4, 1, 0, bias=False),
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(inplace=True),
+        ]
+        for before, after in zip(widths, widths[1:], strict=False):
+            layers += [
+                nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(after),
+                nn.ReLU(inplace=True),
+            ]
+        layers += [nn.ConvTranspose2d(widths[-1], 3, 4, 2, 1, bias=False), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+        self.apply(init_weights)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """(N, latent_dim) to (N, 3, size_px, size_px) in [-1, 1]."""
+        assert_shape(latents, None, self.latent_dim, name="latents")
+        return self.layers(latents[:, :, None, None].to(self.layers[0].weight.dtype)).float()  # type: ignore[no-any-return, arg-type]
+
+
+class DcganDiscriminator(nn.Module):
+    """Picture to one logit: strided convolutions, LeakyReLU 0.2, batch norm everywhere but in the first layer."""
+
+    def __init__(self, size_px: int = 128, width: int = 64, max_width: int | None = None) -> None:
+        super().__init__()
+        steps = _doublings(size_px)
+        self.size_px = size_px
+        self.config = {"size_px": size_px, "width": width, "max_width": max_width}
+        widths = [min(width << i, max_width or width << steps) for i in range(steps)]  # at size/2, size/4, ..., 4
+        layers: list[nn.Module] = [nn.Conv2d(3, widths[0], 4, 2, 1, bias=False), nn.LeakyReLU(0.2, inplace=True)]
+        for before, after in zip(widths, widths[1:], strict=False):
+            layers += [
+                nn.Conv2d(before, after, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(after),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
+        self.features = nn.Sequential(*layers)
+        self.head = nn.Conv2d(widths[-1], 1, 4, 1, 0, bias=False)
+        self.apply(init_weights)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """(N, 3, size_px, size_px) in [-1, 1] to logits (N, 1, 1, 1)."""
+        assert_shape(pictures, None, 3, self.size_px, self.size_px, name="pictures")
+        return self.head(self.features(pictures.to(self.head.weight.dtype)))  # type: ignore[no-any-return]
+
+
+@torch.no_grad()
+def calibrate_batch_norm(generator: DcganGenerator, latents: list[Tensor]) -> None:
+    """Set the running batch-norm statistics to the plain mean over the given latent batches, in place.
+
+    Averaged (EMA) weights were never run while training, so their running statistics belong to other weights; this
+    makes them right again.
+    """
+    norms = [module for module in generator.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    training = generator.training
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # cumulative mean
+    generator.train()
+    for batch in latents:
+        generator(batch)
+    generator.train(training)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum

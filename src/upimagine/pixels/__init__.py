@@ -1,0 +1,24 @@
+"""The one door between files and tensors: any common format to (3, H, W) in [-1, 1], sRGB, and back."""
+
+from __future__ import annotations
+
+from upimagine.pixels.atomic import claim, replacing, write_bytes, write_text
+from upimagine.pixels.canvas import Canvas
+from upimagine.pixels.encoding import best_bit_depth
+from upimagine.pixels.picture import Picture
+from upimagine.pixels.reading import read, read_recipe, read_size
+from upimagine.pixels.writing import write
+
+__all__ = [
+    "Canvas",
+    "Picture",
+    "best_bit_depth",
+    "claim",
+    "read",
+    "read_recipe",
+    "read_size",
+    "replacing",
+    "write",
+    "write_bytes",
+    "write_text",
+]

@@ -1,0 +1,139 @@
+"""Files that appear whole or not at all: written beside the target, synced, renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from upimagine.errors import UpimagineError
+
+UNFINISHED_SUFFIX = ".upimagine-part"
+"""Ends the hidden file that is being written; one left over after a power cut or a kill may be deleted."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def claim(path: str | Path, overwrite: bool = False) -> Path:
+    """Make sure before the work begins that its output can be written; gives back the path.
+
+    Creates the parent folder. An existing file is refused unless `overwrite`.
+
+    Raises:
+        UpimagineError: the output exists, is no regular file, or its folder cannot be made or written to.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UpimagineError(f"{path} is a folder; give the name of a file in it")
+    if path.exists() and not path.is_file():
+        raise UpimagineError(f"{path} is a device, not a file; choose another output")
+    if path.exists() and not overwrite:
+        raise UpimagineError(f"{path} exists; add --overwrite to replace it")
+    folder = _final(path).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Only a trial tells the truth: permission bits say nothing of a read-only disk, or to root.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise trouble(error, path) from error
+    return path
+
+
+@contextmanager
+def replacing(path: str | Path, overwrite: bool = False) -> Iterator[BinaryIO]:
+    """Open a file for `path`'s new content; it takes the name when the block ends without an exception.
+
+    The file is seekable and can be read back. On any exception nothing remains, and a file that stood at `path`
+    is as it was.
+
+    Raises:
+        UpimagineError: as `claim`, or the disk filled up meanwhile.
+    """
+    path = claim(path, overwrite)
+    target = _final(path)
+    unfinished = target.parent / f".{secrets.token_hex(6)}{UNFINISHED_SUFFIX}"
+    try:
+        file = unfinished.open("x+b")
+    except OSError as error:
+        raise trouble(error, path) from error
+    try:
+        yield file
+        _settle(file, unfinished, target, path, overwrite)
+    except BaseException as error:
+        # Closing flushes what is left, which fails once more on a full disk: the first error is the one to tell.
+        with contextlib.suppress(OSError):
+            file.close()
+        unfinished.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in (*_FULL, errno.EFBIG):
+            raise trouble(error, path) from error
+        raise
+
+
+def write_bytes(path: str | Path, content: bytes, overwrite: bool = False) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        UpimagineError: as `replacing`.
+    """
+    with replacing(path, overwrite) as file:
+        file.write(content)
+
+
+def write_text(path: str | Path, text: str, overwrite: bool = False) -> None:
+    """Write text as UTF-8 with its line ends kept, whole or not at all.
+
+    Raises:
+        UpimagineError: as `replacing`.
+    """
+    write_bytes(path, text.encode(), overwrite)
+
+
+def trouble(error: OSError, path: Path) -> UpimagineError:
+    """Word what the system refused, with the mend."""
+    if error.errno in _FULL:
+        return UpimagineError(f"{path}: the disk is full; free some space or write to another disk")
+    if error.errno == errno.EFBIG:
+        return UpimagineError(f"{path}: the file grows too large for this disk or a set limit; write to another disk")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return UpimagineError(f"{path}: writing is not permitted there; choose another folder")
+    what = (error.strerror or str(error)).lower()
+    return UpimagineError(f"{path}: cannot be written ({what}); choose another name or folder")
+
+
+def _settle(file: BinaryIO, unfinished: Path, target: Path, path: Path, overwrite: bool) -> None:
+    """Bring the bytes to the disk, then the name to the file, then the name to the disk."""
+    try:
+        file.flush()
+        os.fsync(file.fileno())
+        file.close()
+        if not overwrite and target.exists():  # came to be while this one was written
+            raise UpimagineError(f"{path} exists; add --overwrite to replace it")
+        unfinished.replace(target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise trouble(error, path) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":  # elsewhere a folder cannot be opened, and renaming is journalled by the system
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network disks sync no folders
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _final(path: Path) -> Path:
+    """Follow a link, so that what it points to is replaced, as plain writing would."""
+    return path.resolve() if path.is_symlink() else path

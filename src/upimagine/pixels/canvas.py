@@ -1,0 +1,121 @@
+"""A print that arrives row by row and is never all in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from torch import Tensor
+
+from upimagine.errors import UpimagineError
+from upimagine.pixels import atomic, notes
+from upimagine.pixels.encoding import encode, plan
+from upimagine.pixels.writing import to_samples
+
+
+class Canvas:
+    """Collects rows from top to bottom, then writes the same file `write` would.
+
+    Rows wait as final samples in a nameless file beside the output (6 bytes a pixel at 16 bits), which the system
+    removes even if the process is killed. `commit` encodes them into place; leaving the ``with`` block before that,
+    by an exception or not, leaves nothing behind.
+
+    Raises:
+        PictureError: the format cannot hold such a picture, a pixel is NaN or infinite.
+        UpimagineError: the output exists, or its disk has no room for the rows.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        height: int,
+        width: int,
+        *,
+        bit_depth: int = 16,
+        dpi: float | None = None,
+        recipe: str | None = None,
+        overwrite: bool = False,
+        quality: int = 95,
+    ) -> None:
+        """Check that the output can be written and open the spool; arguments as for `write`."""
+        self.path = Path(path)
+        self.height, self.width = height, width
+        self.rows_written = 0
+        self._kind = plan(self.path, height, width, bit_depth)
+        self._bit_depth, self._dpi, self._recipe = bit_depth, dpi, recipe
+        self._overwrite, self._quality = overwrite, quality
+        if recipe is not None:
+            notes.check(recipe)
+        atomic.claim(self.path, overwrite)
+        spool_bytes = height * width * 3 * bit_depth // 8
+        free_bytes = shutil.disk_usage(self.path.parent).free
+        if free_bytes < spool_bytes:
+            raise UpimagineError(
+                f"{self.path}: the disk is too full, {spool_bytes / 1e9:.1f} GB are needed and {free_bytes / 1e9:.1f} "
+                "GB free; free some space or write to another disk"
+            )
+        try:
+            self._spool = tempfile.TemporaryFile(dir=self.path.parent)  # noqa: SIM115 (closed by `close`)
+        except OSError as error:
+            raise atomic.trouble(error, self.path) from error
+
+    def write_rows(self, rows: Tensor) -> None:
+        """Add the next rows below those already there: (3, h, W) in [-1, 1], sRGB-encoded, clamped.
+
+        Raises:
+            PictureError: a pixel is NaN or infinite.
+            UpimagineError: the disk filled up.
+            ValueError: another width, or more rows than the canvas has.
+        """
+        if rows.ndim != 3 or rows.shape[0] != 3 or rows.shape[2] != self.width:
+            raise ValueError(f"rows of this canvas are (3, h, {self.width}), not {tuple(rows.shape)}")
+        if self.rows_written + rows.shape[1] > self.height:
+            raise ValueError(f"row {self.rows_written + rows.shape[1]} of a canvas of {self.height} rows")
+        if rows.shape[1] == 0:
+            return
+        samples = to_samples(rows, self._bit_depth, self.path)
+        try:
+            self._spool.write(samples.data.cast("B"))
+        except OSError as error:
+            raise atomic.trouble(error, self.path) from error
+        self.rows_written += rows.shape[1]
+
+    def commit(self) -> None:
+        """Encode all rows and put the finished file in its place; the canvas is closed then.
+
+        Raises:
+            UpimagineError: the disk filled up, or the output came to exist meanwhile.
+            ValueError: rows are missing.
+        """
+        if self.rows_written != self.height:
+            raise ValueError(f"canvas has {self.rows_written} of {self.height} rows")
+        try:
+            try:
+                self._spool.flush()
+            except OSError as error:
+                raise atomic.trouble(error, self.path) from error
+            dtype = np.uint8 if self._bit_depth == 8 else np.uint16
+            samples = np.memmap(self._spool, dtype, "r", shape=(self.height, self.width, 3))
+            with atomic.replacing(self.path, self._overwrite) as file:
+                encode(samples, file, self.path, self._kind, dpi=self._dpi, recipe=self._recipe, quality=self._quality)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Drop what was not committed. May be called twice."""
+        # On a full disk closing tries once more to flush rows that nobody wants now.
+        with contextlib.suppress(OSError):
+            self._spool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

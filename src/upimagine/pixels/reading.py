@@ -1,0 +1,143 @@
+"""Picture files to tensors: decoded strictly, upright, in sRGB."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyvips
+import torch
+from torch import Tensor
+
+from upimagine.errors import PictureError
+from upimagine.pixels import notes
+from upimagine.pixels.colour import to_srgb
+from upimagine.pixels.picture import Picture
+from upimagine.pixels.vips import UNSTATED_DPI, reason
+
+# How files begin; the suffix is never believed. The sizes of strips are TIFF's own business: max_pixels guards memory.
+_LOADERS: tuple[tuple[re.Pattern[bytes], str, dict[str, object]], ...] = (
+    (re.compile(rb"\xff\xd8\xff"), "jpegload_source", {}),
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), "pngload_source", {}),
+    (re.compile(rb"II[*+]\0|MM\0[*+]"), "tiffload_source", {"unlimited": True}),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), "webpload_source", {}),
+    (re.compile(rb"GIF8"), "gifload_source", {}),
+    (re.compile(rb"....ftyp(avif|heic|heix|mif1)", re.DOTALL), "heifload_source", {}),
+)
+
+
+def read(path: str | Path, *, max_pixels: int = 400_000_000) -> Picture:
+    """Read a JPEG, PNG, TIFF, WebP, GIF or AVIF picture (of several pages, the first).
+
+    Args:
+        path: the file.
+        max_pixels: refuse a header that declares more, before anything is decoded.
+
+    Raises:
+        PictureError: missing, no picture, cut short, damaged, too large; one line that names the file.
+    """
+    path = Path(path)
+    with _opened(path, max_pixels) as image:
+        sixteen = _bit_depth(image) == 16
+        dpi, recipe, orientation = _dpi(image), notes.find(image), _orientation(image)
+        converted, has_alpha = to_srgb(image)
+        samples = torch.from_numpy(converted.numpy())  # (h, w, 3 or 4), as the camera lay
+    upright = _upright(samples.permute(2, 0, 1), orientation)  # (3 or 4, H, W)
+    half = 127.5 if samples.dtype == torch.uint8 else 32767.5
+    pixels = upright[:3].to(torch.float32, memory_format=torch.contiguous_format).contiguous().div_(half).sub_(1)
+    alpha = upright[3:].to(torch.float32).contiguous().div_(2 * half) if has_alpha else None
+    return Picture(pixels, alpha, 16 if sixteen else 8, dpi, recipe)
+
+
+def read_size(path: str | Path) -> tuple[int, int]:
+    """Read (height, width) of the upright picture from the header alone.
+
+    Raises:
+        PictureError: missing or no picture.
+    """
+    with _opened(Path(path), None) as image:
+        turned = _orientation(image) >= 5
+        return (image.width, image.height) if turned else (image.height, image.width)
+
+
+def read_recipe(path: str | Path) -> str | None:
+    """Read the embedded recipe from the header alone, None where there is none.
+
+    Raises:
+        PictureError: missing, no picture, or a damaged recipe.
+    """
+    with _opened(Path(path), None) as image:
+        return notes.find(image)
+
+
+@contextmanager
+def _opened(path: Path, max_pixels: int | None) -> Iterator[pyvips.Image]:
+    """Open a file and parse its header; what goes wrong inside the block becomes one line with the file's name."""
+    try:
+        # Opened here and not by libvips, which takes "a[1].png" for a name with options.
+        with path.open("rb") as file:
+            head = file.read(16)
+            file.seek(0)
+            loader, options = _loader(head)
+            source = pyvips.Source.new_from_descriptor(file.fileno())
+            load = getattr(pyvips.Image, loader)
+            # libvips' default shows half a picture in grey; "error" is the level at which every format speaks up.
+            image = load(source, access="sequential", fail_on="error", **options)
+            if max_pixels is not None and image.width * image.height > max_pixels:
+                raise PictureError(
+                    f"declares {image.width} x {image.height} pixels, more than {max_pixels} at most; make it smaller"
+                )
+            yield image
+    except FileNotFoundError as error:
+        raise PictureError(f"{path}: there is no such file") from error
+    except IsADirectoryError as error:
+        raise PictureError(f"{path}: is a folder, not a picture") from error
+    except OSError as error:
+        raise PictureError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()})") from error
+    except PictureError as error:
+        raise PictureError(f"{path}: {error}") from error
+    except pyvips.Error as error:
+        raise PictureError(f"{path}: is damaged or cut short ({reason(error)}); fetch it again") from error
+
+
+def _loader(head: bytes) -> tuple[str, dict[str, object]]:
+    if not head:
+        raise PictureError("is empty; fetch it again")
+    for beginning, loader, options in _LOADERS:
+        if beginning.match(head):
+            return loader, options
+    raise PictureError("is no JPEG, PNG, TIFF, WebP, GIF or AVIF picture, whatever its name says")
+
+
+def _bit_depth(image: pyvips.Image) -> int:
+    return 16 if image.format in ("ushort", "short") else 8
+
+
+def _orientation(image: pyvips.Image) -> int:
+    """EXIF orientation, 1 to 8; anything else counts as upright."""
+    value = image.get("orientation") if image.get_typeof("orientation") else 1
+    return int(value) if 1 <= value <= 8 else 1
+
+
+def _upright(samples: Tensor, orientation: int) -> Tensor:
+    """Turn (C, h, w) as stored to (C, H, W) as meant (Exif 2.3, tag 274). Views only."""
+    if orientation >= 5:  # the stored rows are the picture's columns
+        samples = samples.transpose(1, 2)
+    if orientation in (2, 3, 6, 7):
+        samples = samples.flip(2)
+    if orientation in (3, 4, 7, 8):
+        samples = samples.flip(1)
+    return samples
+
+
+def _dpi(image: pyvips.Image) -> float | None:
+    dpi = float(image.xres) * 25.4
+    if image.get_typeof("exif-ifd0-XResolution"):  # the only place a WebP keeps it
+        unit = image.get("exif-ifd0-ResolutionUnit") if image.get_typeof("exif-ifd0-ResolutionUnit") else ""
+        stated = re.match(r"(\d+)/([1-9]\d*) ", image.get("exif-ifd0-XResolution"))
+        if stated is not None and image.xres == 1:
+            dpi = int(stated[1]) / int(stated[2]) * (2.54 if unit.startswith("3 ") else 1)
+    # 25.4 and 72 are what libvips, and most programs, put where nobody said: no print is meant by them.
+    return None if min(abs(dpi - 25.4), abs(dpi - UNSTATED_DPI)) < 0.1 else round(dpi, 2)

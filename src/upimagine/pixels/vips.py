@@ -1,0 +1,20 @@
+"""libvips, set up once for the room, and its many-line complaints cut to one."""
+
+from __future__ import annotations
+
+import pyvips
+
+# Nothing here is computed twice, and a cached load would keep its file open.
+pyvips.cache_set_max(0)
+
+SRGB = "srgb"
+"""libvips' own name for its built-in sRGB profile."""
+
+UNSTATED_DPI = 72.0
+"""What a file says that has no print size in mind; formats have no way to say nothing."""
+
+
+def reason(error: pyvips.Error) -> str:
+    """Give the first cause libvips names, as half a line for brackets."""
+    lines = [line.strip() for line in str(error.detail or error.message).splitlines() if line.strip()]
+    return lines[0][:120] if lines else "no reason given"

@@ -1,0 +1,157 @@
+"""What a picture is made of: an ordered list of stages, as TOML for people and as JSON inside every output."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from upimagine.errors import UpimagineError
+
+
+class _Stage(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Sample(_Stage):
+    """Make candidates from noise."""
+
+    kind: Literal["sample"] = "sample"
+    model: str
+    count: int = Field(default=600, ge=1, le=1_000_000)
+
+
+class Choose(_Stage):
+    """Keep the best candidates that also differ from each other."""
+
+    kind: Literal["choose"] = "choose"
+    keep: int = Field(default=4, ge=1)
+    best_share: float = Field(default=0.2, gt=0, le=1)  # only this share, by score, is looked at for diversity
+    realism: float = 1.0  # weight of the critic's score
+    sharpness: float = 0.3  # weight of the variance of the Laplacian
+    face: float = 1.0  # weight of the landmark finder's certainty; pictures without a face are never kept
+    symmetry: float = 0.3  # weight of how alike both halves of the face are
+
+
+class Enlarge(_Stage):
+    """Up-imagine in overlapping tiles."""
+
+    kind: Literal["enlarge"] = "enlarge"
+    model: str
+    plane_px: int | None = Field(default=None, ge=8)  # the short side is first brought to this; None: as it comes
+    best_only: bool = False  # only the best picture goes on from here
+    stride_px: int = Field(default=24, ge=1)  # between tiles, in pixels of the plane
+    feather_px: int = Field(default=32, ge=0)  # width of the transition between tiles, in output pixels
+    flips: bool = True  # each tile is also tried mirrored
+    contrasts: tuple[float, ...] = (1.0,)
+    saturations: tuple[float, ...] = (1.0,)
+    realism: float = 1.0  # weights of a candidate's scores
+    sharpness: float = 0.5
+    contrast: float = 0.0
+    agreement: float = 1.0  # how much neighbouring tiles must agree
+    veto_db: float = 3.0  # a candidate this much less faithful than the best of its tile never wins
+    tone_match: int = Field(default=2, ge=0)  # rounds of bringing the result's low-res plane back to the input's
+    batch: int = Field(default=32, ge=1)  # tiles a network call
+
+
+class Print(_Stage):
+    """How the largest picture is written."""
+
+    kind: Literal["print"] = "print"
+    bit_depth: Literal[8, 16] = 16
+    dpi: float = Field(default=300, gt=0)
+
+
+Stage = Annotated[Sample | Choose | Enlarge | Print, Field(discriminator="kind")]
+
+
+class Recipe(_Stage):
+    """The whole walk."""
+
+    name: str
+    seed: int = 0
+    stage: tuple[Stage, ...]
+
+
+class Origin(_Stage):
+    """Where a picture began: in a generator's latent vector or in a file."""
+
+    model: str | None = None
+    model_sha256: str | None = None
+    latent: tuple[float, ...] | None = None
+    picture: str | None = None
+    picture_sha256: str | None = None
+
+
+class Done(_Stage):
+    """An enlargement as it was carried out."""
+
+    stage: Enlarge
+    model_sha256: str
+    guided: bool  # whether a face was found to guide by
+    stride_px: int
+    tiles: tuple[int, int]  # rows, columns
+    winners: tuple[tuple[int, ...], ...]  # which variant won each tile
+
+
+class Resolved(_Stage):
+    """Everything needed to make the same pixels again, as embedded in every output."""
+
+    upimagine: str
+    torch: str
+    device: str
+    dtype: str
+    threads: int
+    origin: Origin
+    enlarge: tuple[Done, ...] = ()
+    final_px: tuple[int, int] | None = None  # height, width when the last enlargement was resized
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a TOML recipe. Raises UpimagineError naming the file, the place and the mend."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UpimagineError(f"{path} cannot be read as a recipe ({error})") from error
+    try:
+        return Recipe.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise UpimagineError(f"{path} is not TOML: {error}") from error
+    except ValidationError as error:
+        raise UpimagineError(f"{path}: {_first_problem(error)}") from error
+
+
+def write_recipe(recipe: Recipe) -> str:
+    """The recipe as TOML, every default written out."""
+    return tomli_w.dumps(_without_none(recipe.model_dump(mode="json")))
+
+
+def parse_resolved(text: str, where: str) -> Resolved:
+    """The embedded form back from a picture's metadata. Raises UpimagineError when it is not ours."""
+    try:
+        return Resolved.model_validate_json(text)
+    except ValidationError as error:
+        raise UpimagineError(f"{where} holds no recipe that this version can read: {_first_problem(error)}") from error
+
+
+def _without_none(value: Any) -> Any:
+    """TOML has no null: a missing key means the default."""
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_none(item) for item in value]
+    return value
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        names = [name for kind in (Sample, Choose, Enlarge, Print, Recipe) for name in kind.model_fields]
+        near = difflib.get_close_matches(str(problem["loc"][-1]), names, n=1)
+        return f"{place} is not known" + (f"; did you mean {near[0]}?" if near else "")
+    return f"{place}: {problem['msg']}"

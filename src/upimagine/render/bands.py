@@ -1,0 +1,80 @@
+"""The canvas, one tile row high: finished rows leave at the top before new tiles come in at the bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from upimagine.render.plan import TilePlan
+from upimagine.render.sinks import Sink
+from upimagine.render.windows import Ramp, axis_windows, support
+
+
+class Bands:
+    """Blends chosen tiles, row after row, and hands finished rows to a sink.
+
+    Holds Σ w·x of one tile row, so memory grows with the width of the picture, not with its area. The windows sum to
+    one along each axis, so there is nothing to divide by and no second accumulator.
+    """
+
+    def __init__(
+        self,
+        plan: TilePlan,
+        scale: int,
+        sink: Sink,
+        *,
+        feather_px: int | None,
+        ramp: Ramp = "cosine",
+        size_px: tuple[int, int] | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """size_px: (height, width) of the picture to keep of the canvas, from the top left; None keeps all."""
+        self._plan = plan
+        self._scale = scale
+        self._sink = sink
+        self._height_px, self._width_px = size_px or (plan.height_px * scale, plan.width_px * scale)
+        tile_px = plan.window_px * scale
+        self._tops = [start * scale for start in plan.row_starts_px]
+        self._lefts = [start * scale for start in plan.col_starts_px]
+        self._row_windows = axis_windows(self._tops, tile_px, feather_px, ramp).to(device)
+        self._col_windows = axis_windows(self._lefts, tile_px, feather_px, ramp).to(device)
+        self._row_supports = [support(window) for window in self._row_windows]
+        self._col_supports = [support(window) for window in self._col_windows]
+        self._sums = torch.zeros(3, tile_px, plan.width_px * scale, device=device)
+        self._next_row = 0
+
+    def add_row(self, row: int, tiles: Mapping[int, Tensor]) -> None:
+        """Blend in one whole tile row, {column: (3, tile, tile)}; rows come in order, columns in any order.
+
+        Raises ValueError when a row or a column is missing or comes twice: a picture with a hole must not go on.
+        """
+        if row != self._next_row or row >= self._plan.rows or sorted(tiles) != list(range(self._plan.cols)):
+            raise ValueError(
+                f"expected tile row {self._next_row} of {self._plan.rows} with columns 0 to {self._plan.cols - 1}, "
+                f"got row {row} with columns {sorted(tiles)}"
+            )
+        self._next_row += 1
+        rows = self._row_supports[row]
+        down = self._row_windows[row, rows].unsqueeze(1)
+        # Always left to right: float sums of three or more tiles would otherwise depend on the order of arrival.
+        for col, left in enumerate(self._lefts):
+            cols = self._col_supports[col]
+            target = self._sums[:, rows, left + cols.start : left + cols.stop]
+            target.addcmul_(tiles[col][:, rows, cols], down * self._col_windows[col, cols])
+        self._emit(row)
+
+    def _emit(self, row: int) -> None:
+        """Send the rows that no later tile touches, and move the others to the top."""
+        last = row + 1 == self._plan.rows
+        top = self._tops[row]
+        done = self._sums.shape[1] if last else self._tops[row + 1] - top
+        kept = min(top + done, self._height_px) - top
+        if kept > 0:
+            strip = self._sums[:, :kept, : self._width_px].clamp_(-1.0, 1.0)
+            self._sink.write_rows(torch.empty(strip.shape).copy_(strip))
+        rest = self._sums.shape[1] - done
+        moved = self._sums[:, done:]
+        self._sums[:, :rest] = moved.clone() if rest > done else moved  # the two overlap when the step is short
+        self._sums[:, rest:] = 0.0

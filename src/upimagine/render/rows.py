@@ -1,0 +1,171 @@
+"""All candidates of one tile row: cut, vary, run the network, bring back, hold to the tone, measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from upimagine.errors import UpimagineError
+from upimagine.render.candidates import Variant
+from upimagine.render.network import NetworkCalls
+from upimagine.render.plan import TilePlan
+from upimagine.render.scoring import combine, contrast, fidelity_db, sharpness
+from upimagine.render.settings import Settings
+from upimagine.render.tone import match_low_res, pool
+from upimagine.roles import Critic, Upscaler
+
+_MEASURES = ("realism", "sharpness", "contrast", "fidelity")
+_CACHE_BYTES = 2 << 20
+
+
+@dataclass(frozen=True)
+class CandidateRow:
+    """One tile row before the choice. ``pictures`` is written over by the next row."""
+
+    pictures: Tensor
+    """(variants, tiles, 3, tile, tile) in [-1, 1]."""
+    scores: Tensor
+    """(tiles, variants) float64 on the CPU; -inf for the vetoed."""
+
+
+class RowMaker:
+    """Makes candidate rows out of one plane (1, 3 + guide channels, h, w), into one buffer that serves every row."""
+
+    def __init__(
+        self,
+        plane: Tensor,
+        plan: TilePlan,
+        upscaler: Upscaler,
+        critic: Critic | None,
+        *,
+        variants: tuple[Variant, ...],
+        settings: Settings,
+        calls: NetworkCalls,
+    ) -> None:
+        self._plane = plane
+        self._plan = plan
+        self._upscaler = upscaler
+        self._critic = critic
+        self._variants = variants
+        self._settings = settings
+        self._calls = calls
+        self._tile_px = plan.window_px * upscaler.scale
+        # On a CPU a few tiles at a time stay in its cache from step to step, and need no fresh memory: twice as fast.
+        tile_bytes = 3 * self._tile_px**2 * 4
+        self._chunk = max(1, _CACHE_BYTES // tile_bytes) if plane.device.type == "cpu" else settings.batch_tiles
+        # Network outputs are copied out at once: a network may hand out the same memory at its next call.
+        self._pictures = torch.empty(len(variants), plan.cols, 3, self._tile_px, self._tile_px, device=plane.device)
+
+    def make(self, row: int) -> CandidateRow:
+        """Run the networks for one tile row.
+
+        Raises UpimagineError when a network runs out of memory on a single tile, gives NaN or infinity, or gives
+        another shape than its role promises.
+        """
+        tiles = self._cut(row)
+        cols = self._plan.cols
+        jobs = len(self._variants) * cols  # job = variant · cols + col, as the pictures lie in memory
+        inputs = torch.cat([variant.apply(tiles) for variant in self._variants])
+        measures = {name: torch.zeros(jobs, device=tiles.device) for name in _MEASURES}
+
+        def name(job: int) -> str:
+            return f"tile row {row + 1}, column {job % cols + 1}"
+
+        def store(items: slice, outputs: Tensor) -> None:
+            count = items.stop - items.start
+            self._check_shape(outputs, (count, 3, self._tile_px, self._tile_px))
+            start = items.start
+            while start < items.stop:
+                # A batch may run over from one variant into the next: bring back the share of each on its own.
+                index, col = divmod(start, cols)
+                size = min(items.stop - start, cols - col, self._chunk)
+                self._bring_back(
+                    outputs[start - items.start :][:size],
+                    tiles[col : col + size],
+                    slice(start, start + size),
+                    variant=self._variants[index],
+                    measures=measures,
+                    name=name,
+                )
+                start += size
+
+        self._calls.run(jobs, lambda items: self._upscaler.upscale(inputs[items]), store, name)
+        if self._wants("realism") and self._critic is not None:
+            self._judge(self._critic, tiles, measures["realism"], name)
+        return CandidateRow(self._pictures, self._score(measures))
+
+    def _cut(self, row: int) -> Tensor:
+        """The low-res tiles of a row, (tiles, 3 + guide channels, window, window)."""
+        window = self._plan.window_px
+        top = self._plan.row_starts_px[row]
+        band = self._plane[0, :, top : top + window]
+        return torch.stack([band[:, :, left : left + window] for left in self._plan.col_starts_px])
+
+    def _bring_back(
+        self,
+        outputs: Tensor,
+        sources: Tensor,
+        jobs: slice,
+        *,
+        variant: Variant,
+        measures: dict[str, Tensor],
+        name: Callable[[int], str],
+    ) -> None:
+        """Outputs of one variant to finished candidates in the buffer, and their measures."""
+        low = sources[:, :3]
+        finished = self._pictures.flatten(0, 1)[jobs]
+        outputs = variant.undo(outputs.to(finished.device, finished.dtype).contiguous(), sources)
+        pooled = pool(outputs, (low.shape[2], low.shape[3]))
+        _check_finite(pooled.flatten(1), "network", jobs.start, name)
+        match_low_res(outputs, low, self._settings.tone_match, pooled=pooled, out=finished)
+        finished.clamp_(-1.0, 1.0)
+        # Before the tone is matched, for afterwards every candidate is faithful.
+        measures["fidelity"][jobs] = fidelity_db(pooled, low)
+        if self._wants("sharpness"):
+            measures["sharpness"][jobs] = sharpness(finished)
+        if self._wants("contrast"):
+            measures["contrast"][jobs] = contrast(finished)
+
+    def _judge(self, critic: Critic, tiles: Tensor, realism: Tensor, name: Callable[[int], str]) -> None:
+        """The critic's word on every candidate, beside the original low-res tile with its guide."""
+        pictures = self._pictures.flatten(0, 1)
+        context = tiles.repeat(len(self._variants), 1, 1, 1)
+
+        def store(items: slice, scores: Tensor) -> None:
+            count = items.stop - items.start
+            if scores.shape != (count,):
+                raise UpimagineError(
+                    f"critic gave shape {tuple(scores.shape)} for {count} pictures: use another critic"
+                )
+            _check_finite(scores.unsqueeze(1), "critic", items.start, name)
+            realism[items] = scores.to(realism)
+
+        self._calls.run(len(pictures), lambda items: critic.score(pictures[items], context[items]), store, name)
+
+    def _score(self, measures: dict[str, Tensor]) -> Tensor:
+        """(tiles, variants) scores on the CPU."""
+        table = {name: values.view(len(self._variants), -1).T.cpu() for name, values in measures.items()}
+        terms = [(getattr(self._settings, name), table[name]) for name in _MEASURES if self._wants(name)]
+        return combine(terms, table["fidelity"], self._settings.veto_db, self._settings.floor_db)
+
+    def _wants(self, measure: str) -> bool:
+        """Whether a measure takes part: there is something to choose from, and it has a weight."""
+        return measure != "fidelity" and len(self._variants) > 1 and getattr(self._settings, measure) > 0
+
+    def _check_shape(self, outputs: Tensor, shape: tuple[int, ...]) -> None:
+        if outputs.shape != shape:
+            raise UpimagineError(
+                f"network gave shape {tuple(outputs.shape)} where its scale and window promise {shape}: "
+                "correct its scale and window_px"
+            )
+
+
+def _check_finite(values: Tensor, who: str, first_job: int, name: Callable[[int], str]) -> None:
+    """Raise when a row of (N, values) holds NaN or infinity, naming its tile."""
+    broken = torch.nonzero(~values.isfinite().all(dim=1)).flatten()
+    if len(broken):
+        tile = name(first_job + int(broken[0]))
+        raise UpimagineError(f"{who} gave NaN or infinity on {tile}: use float32, or another model")

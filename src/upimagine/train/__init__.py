@@ -1,0 +1,1 @@
+"""One loop trains everything; a task says what is trained."""

@@ -1,0 +1,49 @@
+"""Checkpoints: everything a run needs to go on as if it had never stopped, in one file that is whole or not there."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from upimagine.errors import UpimagineError
+
+FILE_NAME = "checkpoint.pt"
+
+
+def save_checkpoint(run: Path, state: dict[str, Any]) -> None:
+    """Write `run/checkpoint.pt` beside, sync, rename: a kill at any instant leaves the old or the new one."""
+    beside = run / (FILE_NAME + ".part")
+    with beside.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, run / FILE_NAME)
+
+
+def load_checkpoint(run: Path) -> dict[str, Any] | None:
+    """The run's checkpoint, or None when it has none. Only tensors and plain values are read, never code.
+
+    Raises UpimagineError for a damaged file.
+    """
+    path = run / FILE_NAME
+    if not path.exists():
+        return None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+        raise UpimagineError(f"{path} is damaged ({type(error).__name__}); delete it to begin the run anew") from error
+    if not isinstance(state, dict) or "step" not in state:
+        raise UpimagineError(f"{path} is not a training checkpoint; choose another --out folder")
+    return state
+
+
+def changed_settings(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Names and values of the settings in which a resumed run differs from its checkpoint."""
+    names = sorted(set(before) | set(now))
+    return [
+        f"{name} was {before.get(name)!r}, now {now.get(name)!r}" for name in names if before.get(name) != now.get(name)
+    ]

@@ -1,0 +1,16 @@
+"""Pictures side by side, for previews."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def picture_grid(pictures: Tensor, columns: int) -> Tensor:
+    """(N, 3, H, W) to one (3, rows * H, columns * W), row by row; missing places are black."""
+    count, channels, height, width = pictures.shape
+    rows = -(-count // columns)
+    grid = torch.full((rows * columns, channels, height, width), -1.0)
+    grid[:count] = pictures.float().cpu()
+    grid = grid.view(rows, columns, channels, height, width)
+    return grid.permute(2, 0, 3, 1, 4).reshape(channels, rows * height, columns * width)

@@ -1,0 +1,257 @@
+"""The one training loop: phases, averaging, ticks, previews, checkpoints, exact resume."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from upimagine import pixels
+from upimagine.errors import UpimagineError
+from upimagine.train.checkpoint import changed_settings, load_checkpoint, save_checkpoint
+from upimagine.train.ema import ema_beta, make_average, update_average
+from upimagine.train.engine import Engine
+from upimagine.train.journal import Journal
+from upimagine.train.settings import LoopSettings
+from upimagine.train.task import Batch, Task
+
+MODEL_NAME = "model.safetensors"
+#: Settings of the loop that a resumed run may change without becoming another run.
+_FREE = ("kimg", "device", "threads", "tick_kimg", "preview_kimg", "checkpoint_minutes")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a tick tells whoever watches."""
+
+    shown: int  # pictures so far
+    total: int  # pictures of the whole run
+    seconds_left: float
+    numbers: dict[str, float]  # mean of each plotted number since the last tick
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    shown: int
+    finished: bool  # False when it was interrupted; run it again to go on
+    model: Path
+
+
+def fit(
+    make_task: Callable[[Engine], Task], settings: LoopSettings, run: Path, on_tick: Callable[[Progress], None] | None = None
+) -> Outcome:
+    """Train until `settings.kimg`, resuming `run/checkpoint.pt` when it is there.
+
+    N steps, a stop and N more give the same weights, bit for bit on a CPU, as 2N at a stretch: each step seeds its own
+    random numbers and reads its own place of the data. Ctrl-C finishes the step, writes a checkpoint and returns.
+    Raises UpimagineError for settings that do not belong to the checkpoint and for losses or gradients that are no
+    longer numbers; the weights before that step are those of the last checkpoint.
+    """
+    if problem := settings.problem():
+        raise UpimagineError(problem)
+    run.mkdir(parents=True, exist_ok=True)
+    engine = Engine(settings)
+    engine.seed_step(-1)  # initial weights come from the seed too
+    task = make_task(engine)
+    for net in task.nets.values():
+        engine.place(net).train()
+    for phase in task.phases:
+        phase.optimizer = engine.setup_optimizer(phase.optimizer)
+    average = make_average(task.nets[task.averaged])
+    identity = {name: value for name, value in asdict(settings).items() if name not in _FREE}
+    identity |= {"precision": engine.precision} | task.settings()
+    step, seconds = _resume(run, task, average, engine, identity)
+
+    total = max(1, round(settings.kimg * 1000 / settings.batch))
+    clock = _Clock(settings, seconds)
+    sums = _Means()
+
+    def checkpoint() -> None:
+        save_checkpoint(run, _state(task, average, engine, identity, step, clock.trained_s))
+        done = {"kimg": step * settings.batch / 1000, "hours": round(clock.trained_s / 3600, 2), "settings": identity}
+        task.save_model(run / MODEL_NAME, average, done)
+
+    with Journal(run) as journal, _ctrl_c_as_flag() as interrupted, ThreadPoolExecutor(1) as ahead:
+        coming = ahead.submit(task.batch, step * settings.batch, settings.batch)
+        while step < total and not interrupted():
+            batch, coming = _next(coming, ahead, task, step + 1, settings.batch)
+            engine.seed_step(step)
+            sums.add(_train_step(task, engine, engine.place_batch(batch), step))
+            step += 1
+            shown = step * settings.batch
+            update_average(
+                average,
+                task.nets[task.averaged],
+                ema_beta(settings.batch, shown, settings.ema_kimg, settings.ema_rampup),
+            )
+            if clock.tick_due(shown) or step == total:
+                numbers = sums.take() | {"seconds_per_kimg": clock.seconds_per_kimg(shown)}
+                journal.write(shown, numbers)
+                if on_tick:
+                    left = numbers["seconds_per_kimg"] * (total * settings.batch - shown) / 1000
+                    on_tick(Progress(shown, total * settings.batch, left, numbers))
+            if clock.preview_due(shown) or step == total:
+                preview = task.preview(average)
+                pixels.write(run / f"preview-{shown // 1000:06d}.jpg", preview, overwrite=True, quality=90)
+            if clock.checkpoint_due():
+                checkpoint()
+        checkpoint()
+    return Outcome(step * settings.batch, step >= total, run / MODEL_NAME)
+
+
+def _train_step(task: Task, engine: Engine, batch: Batch, step: int) -> dict[str, Tensor]:
+    """All phases once. Weights change only with gradients that are numbers."""
+    plotted: dict[str, Tensor] = {}
+    with engine.autocast():
+        made = task.forward(batch, step)
+    for phase in task.phases:
+        net = task.nets[phase.net]
+        for other in task.nets.values():
+            other.requires_grad_(other is net)
+        with engine.autocast():
+            loss, numbers = task.loss(phase.name, batch, made, step)
+        phase.optimizer.zero_grad(set_to_none=True)
+        engine.backward(loss)
+        gradients = [p.grad for p in net.parameters() if p.grad is not None]
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        if not torch.isfinite(norm) and engine.precision != "fp16":  # fp16's scaler skips such steps by itself
+            raise UpimagineError(
+                f"training stopped at step {step}: the {phase.name} gradients are no longer numbers (loss "
+                f"{loss.item():.4g}); the last checkpoint is sound: go on from it with a smaller learning rate"
+            )
+        phase.optimizer.step()
+        plotted |= {f"{phase.name}/{name}": value.detach() for name, value in numbers.items()}
+        plotted[f"{phase.name}/gradient_norm"] = norm.detach()
+    for net in task.nets.values():
+        net.requires_grad_(True)
+    return plotted
+
+
+def _next(coming: Future[Batch], ahead: ThreadPoolExecutor, task: Task, step: int, count: int) -> tuple[Batch, Future[Batch]]:
+    """This step's batch, with the next one's decoding begun."""
+    batch = coming.result()
+    return batch, ahead.submit(task.batch, step * count, count)
+
+
+def _state(
+    task: Task, average: nn.Module, engine: Engine, identity: dict[str, Any], step: int, seconds: float
+) -> dict[str, Any]:
+    return {
+        "step": step,
+        "seconds": seconds,
+        "settings": identity,
+        "nets": {name: net.state_dict() for name, net in task.nets.items()},
+        "optimizers": {phase.name: phase.optimizer.state_dict() for phase in task.phases},
+        "average": average.state_dict(),
+        "scaler": engine.scaler_state(),
+    }
+
+
+def _resume(run: Path, task: Task, average: nn.Module, engine: Engine, identity: dict[str, Any]) -> tuple[int, float]:
+    """Load the checkpoint into everything; returns (step, seconds trained so far)."""
+    state = load_checkpoint(run)
+    if state is None:
+        return 0, 0.0
+    if changes := changed_settings(state["settings"], identity):
+        raise UpimagineError(
+            f"{run} was begun with other settings: {'; '.join(changes)}; use the old ones or another --out folder"
+        )
+    for name, net in task.nets.items():
+        net.load_state_dict(state["nets"][name])
+    for phase in task.phases:
+        phase.optimizer.load_state_dict(state["optimizers"][phase.name])
+    average.load_state_dict(state["average"])
+    engine.load_scaler_state(state["scaler"])
+    return int(state["step"]), float(state["seconds"])
+
+
+class _Means:
+    """Running means of plotted numbers, kept on the device until they are asked for."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+
+    def add(self, numbers: dict[str, Tensor]) -> None:
+        for name, value in numbers.items():
+            self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
+        self._count += 1
+
+    def take(self) -> dict[str, float]:
+        means = {name: float(value) / max(self._count, 1) for name, value in self._sums.items()}
+        self._sums, self._count = {}, 0
+        return means
+
+
+class _Clock:
+    """Which tick, preview or checkpoint is due."""
+
+    def __init__(self, settings: LoopSettings, seconds_before: float) -> None:
+        self._settings = settings
+        self._began = self._last_tick_s = self._last_checkpoint_s = time.monotonic()
+        self._before = seconds_before
+        self._ticks: int | None = None
+        self._previews: int | None = None
+        self._last_shown = 0
+
+    @property
+    def trained_s(self) -> float:
+        return self._before + time.monotonic() - self._began
+
+    def tick_due(self, shown: int) -> bool:
+        number = int(shown / (self._settings.tick_kimg * 1000))
+        due = self._ticks is not None and number > self._ticks
+        if self._ticks is None:
+            self._last_shown, self._last_tick_s = shown, time.monotonic()
+        self._ticks = number
+        return due
+
+    def preview_due(self, shown: int) -> bool:
+        number = int(shown / (self._settings.preview_kimg * 1000))
+        due = self._previews is not None and number > self._previews
+        self._previews = number
+        return due
+
+    def checkpoint_due(self) -> bool:
+        now = time.monotonic()
+        due = now - self._last_checkpoint_s >= self._settings.checkpoint_minutes * 60
+        if due:
+            self._last_checkpoint_s = now
+        return due
+
+    def seconds_per_kimg(self, shown: int) -> float:
+        now = time.monotonic()
+        rate = (now - self._last_tick_s) / max((shown - self._last_shown) / 1000, 1e-9)
+        self._last_tick_s, self._last_shown = now, shown
+        return rate if shown > 0 else 0.0
+
+
+@contextmanager
+def _ctrl_c_as_flag() -> Iterator[Callable[[], bool]]:
+    """Inside, the first Ctrl-C only sets a flag; a second one stops at once."""
+    flag = [False]
+
+    def handle(number: int, frame: object) -> None:
+        if flag[0]:
+            raise KeyboardInterrupt
+        flag[0] = True
+
+    try:
+        before = signal.signal(signal.SIGINT, handle)
+    except ValueError:  # not in the main thread: whoever started us handles signals
+        yield lambda: False
+        return
+    try:
+        yield lambda: flag[0]
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,33 @@
+"""The knobs that every training task shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Precision = Literal["auto", "float32", "bf16", "fp16"]
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """How long, how fast and how safely a run trains; what it trains is the task's."""
+
+    kimg: float = 200.0  # thousands of training pictures (or tiles) shown to the discriminator
+    batch: int = 32  # pictures a step
+    seed: int = 0  # everything random comes from this
+    ema_kimg: float = 10.0  # half-life of the averaged generator, in thousands of pictures
+    ema_rampup: float = 0.05  # early on the half-life is this share of the pictures seen so far
+    precision: Precision = "auto"  # auto: bf16 where the processor is faster with it (measured), else float32
+    device: str = "auto"  # auto: the GPU when there is one
+    threads: int = 0  # 0: one for each core
+    tick_kimg: float = 1.0  # a log line and curve points this often
+    preview_kimg: float = 5.0  # a preview picture this often
+    checkpoint_minutes: float = 5.0  # a checkpoint (and model file) at least this often
+
+    def problem(self) -> str | None:
+        """What is wrong with these settings, in words, or None."""
+        if self.batch < 1:
+            return f"--batch {self.batch} is too small; use at least 1"
+        if self.kimg <= 0:
+            return f"--kimg {self.kimg} leaves nothing to train; use a positive number"
+        return None

@@ -1,0 +1,57 @@
+"""What the loop asks of a training task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+Batch = dict[str, Tensor]
+
+
+@dataclass
+class Phase:
+    """One optimiser step of one network within a training step, in the order in which the task lists them."""
+
+    name: str
+    net: str
+    optimizer: Optimizer
+
+
+class Task(Protocol):
+    """Everything that is particular to one kind of training; see `train.dcgan` for the smallest one."""
+
+    nets: dict[str, nn.Module]
+    """The networks being trained, by name; all of them are saved in checkpoints."""
+    averaged: str
+    """Name of the network of which an exponential moving average is kept."""
+    phases: list[Phase]
+    """Run in this order in each step."""
+
+    def settings(self) -> dict[str, Any]:
+        """What must be the same for a resumed run, JSON-able."""
+        ...
+
+    def batch(self, position: int, count: int) -> Batch:
+        """The training pictures at these positions of the endless stream; runs ahead in a thread, must not use torch's
+        global random numbers."""
+        ...
+
+    def forward(self, batch: Batch, step: int) -> Batch:
+        """Run the generator with gradients; the result goes to every `loss` of this step."""
+        ...
+
+    def loss(self, phase: str, batch: Batch, made: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The scalar to minimise in this phase, and the numbers to plot."""
+        ...
+
+    def preview(self, averaged: nn.Module) -> Tensor:
+        """A fixed-seed picture (3, H, W) in [-1, 1] of what the averaged network makes now."""
+        ...
+
+    def save_model(self, path: Path, averaged: nn.Module, progress: dict[str, Any]) -> None:
+        """Write the self-describing model file."""
+        ...
