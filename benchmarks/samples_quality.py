@@ -33,12 +33,12 @@ def read_set(folder: Path, limit: int, size: tuple[int, int] | None) -> Tensor:
     rows = []
     for path in paths:
         try:
-            picture = pixels.read(path).pixels
+            picture = pixels.read(path).pixels[None]
         except PictureError as error:
             print(f"passed over: {error}", file=sys.stderr)
             continue
         size = size or (picture.shape[-2], picture.shape[-1])
-        rows.append(picture if picture.shape[-2:] == size else resize_antialiased(picture, size).clamp(-1, 1))
+        rows.append(resize_antialiased(picture, size))
     if not rows:
         raise UpimagineError(f"{folder}: no picture in it can be read")
     return torch.cat(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -256,7 +257,31 @@ def test_nothing_leaks_to_the_terminal(tmp_path: Path) -> None:
         "    except PictureError: pass\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, *map(str, sorted(tmp_path.iterdir()))], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script, *map(str, sorted(tmp_path.iterdir()))],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout == ""
     assert done.stderr == ""
+
+
+def test_a_forked_worker_is_told_instead_of_hanging(tmp_path: Path) -> None:
+    Image.fromarray(COLOURS).save(tmp_path / "a.jpg")
+    script = """
+import os, sys
+from upimagine import pixels
+pixels.read(sys.argv[1])
+child = os.fork()
+if child == 0:
+    try:
+        pixels.read(sys.argv[1])
+    except RuntimeError as error:
+        os._exit(7 if "spawn" in str(error) else 8)
+    os._exit(9)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    if not hasattr(os, "fork"):
+        pytest.skip("no fork on this system")
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "a.jpg")], check=False, timeout=120)
+    assert done.returncode == 7

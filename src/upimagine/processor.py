@@ -15,7 +15,7 @@ def bf16_is_faster(device_type: str = "cpu") -> bool:
     Processors without AVX-512 BF16 or AMX emulate bfloat16 and are slower with it. GPUs: as the driver reports.
     """
     if device_type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device_type != "cpu":
         return False
     times = {}

@@ -93,7 +93,8 @@ class Done(_Stage):
     stage: Enlarge
     model_sha256: str
     guided: bool  # whether a face was found to guide by
-    stride_px: int
+    plane_px: tuple[int, int]  # height, width of the low-res plane
+    size_px: tuple[int, int]  # height, width that were kept
     tiles: tuple[int, int]  # rows, columns
     winners: tuple[tuple[int, ...], ...]  # which variant won each tile
 
@@ -106,9 +107,10 @@ class Resolved(_Stage):
     device: str
     dtype: str
     threads: int
+    bit_depth: int = Field(ge=8, le=16, multiple_of=8)
+    dpi: float
     origin: Origin
-    enlarge: tuple[Done, ...] = ()
-    final_px: tuple[int, int] | None = None  # height, width when the last enlargement was resized
+    enlarge: tuple[Done, ...]
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -59,7 +59,7 @@ def contact_sheet(
             width = gap_px - 2
             corners = (left - width, top - width), (left + thumb_px + width - 1, top + thumb_px + width - 1)
             _frame(sheet, corners, width)
-        _write(sheet, str(numbers[index]), (left + 3, top + thumb_px - 4), thumb_px)
+        _write(sheet, str(numbers[index]), (left, top + thumb_px), thumb_px)
     return torch.from_numpy(sheet).permute(2, 0, 1).float() / 127.5 - 1
 
 
@@ -85,7 +85,9 @@ def _frame(sheet: np.ndarray, corners: tuple[tuple[int, int], tuple[int, int]], 
 
 
 def _write(sheet: np.ndarray, text: str, at: tuple[int, int], thumb_px: int) -> None:
-    """White digits with a dark rim at (x, y), the lower left corner, so that they read on any picture."""
-    size = max(0.3, thumb_px / 300)
-    cv2.putText(sheet, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, (0, 0, 0), 3, cv2.LINE_AA)
-    cv2.putText(sheet, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, (255, 255, 255), 1, cv2.LINE_AA)
+    """White digits on a dark label whose lower left corner is at (x, y), so that they read on any picture."""
+    size = max(0.35, thumb_px / 300)
+    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
+    x, y = at
+    sheet[y - height - 5 : y, x : x + width + 6] = 0
+    cv2.putText(sheet, text, (x + 3, y - 3), cv2.FONT_HERSHEY_SIMPLEX, size, (255, 255, 255), 1, cv2.LINE_AA)

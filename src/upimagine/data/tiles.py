@@ -46,7 +46,7 @@ def low_plane(high: Tensor, factor: int = 8) -> Tensor:
 
 
 def between_plane(high: Tensor, factor: int = 8) -> Tensor:
-    """(N, 3, 8h, 8w) to (N, 3, 4h/3, 4w/3): the size at which a generator makes pictures and landmarks are looked for."""
+    """(N, 3, 8h, 8w) to (N, 3, 4h/3, 4w/3): the size of a generator's picture, where landmarks are looked for."""
     size = tuple(round(side / factor * 4 / 3) for side in high.shape[2:])
     return resize_antialiased(high, (size[0], size[1]))
 
@@ -62,17 +62,16 @@ def tile_source(path: Path, scale: float, guide: Guide | None, window_px: int = 
     height, width = (max(round(side * scale) // unit * unit, 0) for side in picture.shape[2:])
     if min(height, width) < window_px * factor:
         raise PictureError(
-            f"{path} is {picture.shape[3]}x{picture.shape[2]}; tiles of {window_px * factor} px need more, it is passed over"
+            f"{path} is {picture.shape[3]}x{picture.shape[2]}; it is passed over, tiles need {window_px * factor} px"
         )
-    if scale == 1.0:
-        picture = picture[:, :, :height, :width]
-    else:
-        picture = resize_antialiased(picture, (height, width))
+    picture = picture[:, :, :height, :width] if scale == 1.0 else resize_antialiased(picture, (height, width))
     between = between_plane(picture, factor)
     low = resize_antialiased(between, (height // factor, width // factor))
     if guide is not None:
         drawn = guide.draw(between, (low.shape[2], low.shape[3]))
-        low = torch.cat((low, torch.full_like(low[:, :1], -1).repeat(1, guide.channels, 1, 1) if drawn is None else drawn), 1)
+        low = torch.cat(
+            (low, torch.full_like(low[:, :1], -1).repeat(1, guide.channels, 1, 1) if drawn is None else drawn), 1
+        )
     return TileSource(to_uint8(picture[0]), to_uint8(low[0]))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,7 +49,6 @@ def network(file_name: str) -> Network:
 @contextmanager
 def _native_stderr_closed() -> Iterator[None]:
     """The runtime announces its CPU delegate on file descriptor 2 and has no switch for it; failures still raise."""
-    sys.stderr.flush()
     kept = os.dup(2)
     sink = os.open(os.devnull, os.O_WRONLY)
     try:

@@ -68,4 +68,5 @@ def _crop_alike(a: Tensor, b: Tensor, crop_px: int, generator: torch.Generator |
     layout = torch.channels_last if channels_last else torch.contiguous_format
     cut_a = torch.stack([a[i, :, y, x] for i, y, x in windows])
     cut_b = torch.stack([b[i, :, y, x] for i, y, x in windows])
-    return cut_a.contiguous(memory_format=layout), cut_b.contiguous(memory_format=layout)
+    # float32 before VGG normalises: in bf16 that alone would round to 1/128 of the range.
+    return cut_a.float().contiguous(memory_format=layout), cut_b.float().contiguous(memory_format=layout)

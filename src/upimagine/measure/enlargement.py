@@ -1,4 +1,4 @@
-"""Enlargers judged on pictures whose truth is known: made small as in training, enlarged ×8, compared."""
+"""Enlargers judged on pictures whose truth is known: made small, enlarged ×8, compared."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from upimagine.errors import PictureError, UpimagineError
 from upimagine.measure.consistency import down_consistency, sharpness_ratio
 from upimagine.measure.features import feature_distance
 from upimagine.nets.vgg import Vgg16Features
-from upimagine.pixels.resizing import resize_antialiased
 
 Enlarger = Callable[[Tensor], Tensor]
 """(1, 3, h, w) in [-1, 1] to (1, 3, 8 h, 8 w) in [-1, 1]."""
+
+Shrinker = Callable[[Tensor], Tensor]
+"""(1, 3, 8 h, 8 w) in [-1, 1] to the low-res plane (1, 3, h, w): the way training pairs are made."""
 
 SCALE = 8
 BASELINE = "bicubic"
@@ -81,8 +83,7 @@ class EnlargementTable:
             "|---|---|---|---|---|---|---|---|",
         ]
         order = ("l1", "l1_share", "unit", "unit_share", "consistency_db", "sharpness")
-        for score in self.scores:
-            lines.append(_line(score.picture, score.enlarger, [float(getattr(score, name)) for name in order]))
+        lines += [_line(s.picture, s.enlarger, [float(getattr(s, name)) for name in order]) for s in self.scores]
         for enlarger in self.enlargers:
             lines.append(_line("**mean**", enlarger, [self.mean(enlarger, name) for name in order]))
             lines.append(_line("**median**", enlarger, [self.median(enlarger, name) for name in order]))
@@ -91,29 +92,19 @@ class EnlargementTable:
         return "\n".join(lines)
 
 
-def low_res_plane(truth: Tensor) -> Tensor:
-    """The small picture an up-imaginer is trained on: (N, 3, H, W) to (N, 3, H/8, W/8), both in [-1, 1].
-
-    By two steps, as generated pictures come to it: box average to a sixth (768 to 128 px, what a generator makes), then
-    antialiased to three quarters of that (96 px). Raises UpimagineError when a side is no multiple of 24 px.
-    """
-    height, width = truth.shape[-2:]
-    if height % 24 or width % 24 or min(height, width) == 0:
-        raise UpimagineError(f"truth of {width}x{height} px cannot be made small evenly; crop it to multiples of 24 px")
-    sixth = F.avg_pool2d(truth.float(), 6)
-    return resize_antialiased(sixth, (height // SCALE, width // SCALE)).clamp(-1, 1)
-
-
 def bicubic(low_res: Tensor) -> Tensor:
     """The baseline: plain bicubic ×8, clipped to [-1, 1]."""
     return F.interpolate(low_res, scale_factor=SCALE, mode="bicubic", align_corners=False).clamp(-1, 1)
 
 
-def evaluate(enlargers: Mapping[str, Enlarger], truths: Sequence[Path], features: Vgg16Features) -> EnlargementTable:
-    """Score every enlarger, and bicubic beside them, on every picture in `truths`.
+def evaluate(
+    enlargers: Mapping[str, Enlarger], truths: Sequence[Path], features: Vgg16Features, shrink: Shrinker
+) -> EnlargementTable:
+    """Score every enlarger, and bicubic beside them, on every picture in `truths`, made small by `shrink`.
 
-    A truth that cannot be read, or is not made of multiples of 24 px, is passed over and named in `skipped`. Raises
-    UpimagineError when none is left, or when an enlarger returns another size or something that is not finite.
+    Outputs are judged as they would be written, rounded to 8 bits like the truths. A truth that cannot be read, or does
+    not shrink to an eighth, is passed over and named in `skipped`. Raises UpimagineError when none is left, or when an
+    enlarger returns another size or something that is not finite.
     """
     named = {BASELINE: bicubic, **enlargers}
     scores: list[EnlargementScore] = []
@@ -121,13 +112,9 @@ def evaluate(enlargers: Mapping[str, Enlarger], truths: Sequence[Path], features
     skipped: list[tuple[Path, str]] = []
     for path in truths:
         try:
-            truth = pixels.read(path).pixels
-            low_res = low_res_plane(truth)
+            truth, low_res = _pair(path, shrink)
         except PictureError as error:
             skipped.append((path, str(error)))
-            continue
-        except UpimagineError as error:
-            skipped.append((path, f"{path}: {error}"))
             continue
         ceiling[path.name] = down_consistency(truth, low_res)
         scores += _score_picture(named, path.name, truth, low_res, features)
@@ -135,6 +122,18 @@ def evaluate(enlargers: Mapping[str, Enlarger], truths: Sequence[Path], features
         why = f"; the first: {skipped[0][1]}" if skipped else ""
         raise UpimagineError(f"none of the {len(truths)} truths could be used{why}")
     return EnlargementTable(scores, ceiling, skipped)
+
+
+def _pair(path: Path, shrink: Shrinker) -> tuple[Tensor, Tensor]:
+    """The truth (1, 3, 8 h, 8 w) of a file and its low-res plane (1, 3, h, w)."""
+    truth = pixels.read(path).pixels[None]
+    height, width = truth.shape[-2:]
+    if height % SCALE or width % SCALE or min(height, width) < 16:
+        raise PictureError(f"{path} is {width}x{height} px: crop it to multiples of {SCALE} px, 16 at least")
+    low_res = shrink(truth)
+    if tuple(low_res.shape[-2:]) != (height // SCALE, width // SCALE):
+        raise ValueError(f"shrink made {tuple(low_res.shape[-2:])} of {(height, width)}, not an eighth")
+    return truth, low_res
 
 
 def _score_picture(
@@ -146,6 +145,7 @@ def _score_picture(
     for enlarger, enlarge in named.items():
         with torch.inference_mode():
             output = enlarge(low_res).float().cpu()
+            output = ((output.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1  # a NaN stays one
         if output.shape != truth.shape or not bool(output.isfinite().all()):
             raise UpimagineError(
                 f"enlarger {enlarger} made {tuple(output.shape)} of {picture} (or values that are not finite); "

@@ -39,8 +39,6 @@ def face_share(pictures: Tensor, *, find: FaceFinder = find_face, size_px: int =
     height, width = pictures.shape[-2:]
     scale = size_px / min(height, width)
     size = round(height * scale), round(width * scale)
-    found = []
     with torch.inference_mode():
-        for picture in torch.split(pictures, 1):
-            found.append(find(resize_antialiased(picture.float().cpu(), size).clamp(-1, 1)) is not None)
+        found = [find(resize_antialiased(picture.cpu(), size)) is not None for picture in torch.split(pictures, 1)]
     return FaceShare(found)

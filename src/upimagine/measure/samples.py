@@ -33,7 +33,7 @@ class SamplesReport:
     faces: float
     """Share of samples with a face."""
     similarity: PairSimilarity
-    """Mean MS-SSIM of pairs of samples; no more than that of the training pictures + 0.03 where there is no collapse."""
+    """Of pairs of samples: well above that of the training pictures (by 0.03, say) means collapse."""
     training_similarity: PairSimilarity
     distance: SetDistance | None
     """Samples against held-out pictures, where there are both these and a feature network."""

@@ -16,7 +16,7 @@ def builtin_models() -> dict[str, Path]:
 
 
 def find(model: str | Path) -> Path:
-    """The file of a built-in name or a path. Raises UpimagineError with the nearest name when there is no such model."""
+    """The file of a built-in name or a path. Raises UpimagineError, with the nearest name, when there is none."""
     known = builtin_models()
     if str(model) in known:
         return known[str(model)]
@@ -28,3 +28,9 @@ def find(model: str | Path) -> Path:
     near = difflib.get_close_matches(str(model), known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"built in are {', '.join(known) or 'none yet'}"
     raise UpimagineError(f"there is no model {str(model)!r}; {hint} (or give the path of a .safetensors file)")
+
+
+def card_of(model: str | Path) -> str | None:
+    """The model card that lies beside the weights, or None."""
+    card = find(model).with_suffix(".md")
+    return card.read_text(encoding="utf-8") if card.is_file() else None

@@ -48,7 +48,9 @@ def save_model(
         for key, value in net.state_dict().items():
             stored = value.detach().cpu().contiguous()
             # Only the large tensors: batch-norm variances can be too small for float16.
-            tensors[f"{name}.{key}"] = stored.half() if half and stored.is_floating_point() and stored.dim() > 1 else stored
+            tensors[f"{name}.{key}"] = (
+                stored.half() if half and stored.is_floating_point() and stored.dim() > 1 else stored
+            )
     header = {"format": FORMAT, "role": role, "nets": nets, "story": story}
     write_bytes(path, save(tensors, {KEY: json.dumps(header, sort_keys=True)}), overwrite=True)
 
@@ -66,7 +68,9 @@ def read_header(path: Path) -> dict[str, Any]:
         raise UpimagineError(f"{path} is a safetensors file but not an upimagine model; import it first")
     header: dict[str, Any] = json.loads(metadata[KEY])
     if header.get("format") != FORMAT:
-        raise UpimagineError(f"{path} has model format {header.get('format')}, this version reads {FORMAT}; update upimagine")
+        raise UpimagineError(
+            f"{path} has model format {header.get('format')}, this version reads {FORMAT}; update upimagine"
+        )
     return header
 
 

@@ -24,7 +24,8 @@ class _Placed:
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         placed = (
-            x.to(self._device, memory_format=torch.channels_last) if x.dim() == 4 else x.to(self._device) for x in inputs
+            x.to(self._device, memory_format=torch.channels_last) if x.dim() == 4 else x.to(self._device)
+            for x in inputs
         )
         with torch.inference_mode():
             return self._net(*placed)  # type: ignore[no-any-return]
@@ -48,8 +49,8 @@ class LoadedGenerator:
 
     def __init__(self, file: ModelFile, device: str, dtype: torch.dtype) -> None:
         self.file = file
-        self.latent_dim = int(file.main.config["latent_dim"])  # type: ignore[index, call-overload]
-        self.size_px = int(file.main.config["size_px"])  # type: ignore[index, call-overload]
+        self.latent_dim = int(file.main.config["latent_dim"])  # type: ignore[index]
+        self.size_px = int(file.main.config["size_px"])  # type: ignore[index]
         self.critic = None if file.critic is None else LoadedCritic(file.critic, device, dtype)
         self._net = _Placed(file.main, device, dtype)
 
@@ -61,7 +62,7 @@ class LoadedGenerator:
 class LoadedUpscaler:
     """An upscaler model as roles.Upscaler."""
 
-    radius_px = None  # a J-net sees its whole tile
+    radius_px: int | None = None  # a J-net sees its whole tile
 
     def __init__(self, file: ModelFile, device: str, dtype: torch.dtype) -> None:
         self.file = file

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
@@ -35,7 +37,9 @@ class DcganGenerator(nn.Module):
     12,786,560. `max_width` caps the widest layers, which hold most of the parameters.
     """
 
-    def __init__(self, size_px: int = 128, latent_dim: int = 100, width: int = 64, max_width: int | None = None) -> None:
+    def __init__(
+        self, size_px: int = 128, latent_dim: int = 100, width: int = 64, max_width: int | None = None
+    ) -> None:
         super().__init__()
         steps = _doublings(size_px)
         self.size_px, self.latent_dim = size_px, latent_dim
@@ -46,7 +50,7 @@ class DcganGenerator(nn.Module):
             nn.BatchNorm2d(widths[0]),
             nn.ReLU(inplace=True),
         ]
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in itertools.pairwise(widths):
             layers += [
                 nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False),
                 nn.BatchNorm2d(after),
@@ -72,7 +76,7 @@ class DcganDiscriminator(nn.Module):
         self.config = {"size_px": size_px, "width": width, "max_width": max_width}
         widths = [min(width << i, max_width or width << steps) for i in range(steps)]  # at size/2, size/4, ..., 4
         layers: list[nn.Module] = [nn.Conv2d(3, widths[0], 4, 2, 1, bias=False), nn.LeakyReLU(0.2, inplace=True)]
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in itertools.pairwise(widths):
             layers += [
                 nn.Conv2d(before, after, 4, 2, 1, bias=False),
                 nn.BatchNorm2d(after),

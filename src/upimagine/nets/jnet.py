@@ -27,7 +27,7 @@ def _pix2pix_width(extent: int) -> int:
 
 
 class JNet(nn.Module):
-    """(N, 3 + guide_channels, 32, 32) to (N, 3, 256, 256); with `width` 1 and three guide channels 40,556,867 parameters.
+    """(N, 3 + guide_channels, 32, 32) to (N, 3, 256, 256); 40,556,867 parameters at `width` 1 with three guide channels.
 
     `width` scales every layer. `consistency` is how the output is tied to the low-res input:
 
@@ -151,7 +151,12 @@ class JNetDiscriminator(nn.Module):
         """Maps after each nonlinearity: extents 128, 64, 32, 31 for a 256 px picture."""
         assert_shape(pictures, None, 3, None, None, name="pictures")
         assert_shape(
-            low, pictures.shape[0], self.low_channels, pictures.shape[2] // SCALE, pictures.shape[3] // SCALE, name="low"
+            low,
+            pictures.shape[0],
+            self.low_channels,
+            pictures.shape[2] // SCALE,
+            pictures.shape[3] // SCALE,
+            name="low",
         )
         one = F.leaky_relu(self.first(pictures.to(self.first.weight.dtype)), 0.2)
         two = F.leaky_relu(self.second_norm(self.second(one)), 0.2)

@@ -29,14 +29,14 @@ def claim(path: str | Path, overwrite: bool = False) -> Path:
         UpimagineError: the output exists, is no regular file, or its folder cannot be made or written to.
     """
     path = Path(path)
-    if path.is_dir():
-        raise UpimagineError(f"{path} is a folder; give the name of a file in it")
-    if path.exists() and not path.is_file():
-        raise UpimagineError(f"{path} is a device, not a file; choose another output")
-    if path.exists() and not overwrite:
-        raise UpimagineError(f"{path} exists; add --overwrite to replace it")
-    folder = _final(path).parent
     try:
+        if path.is_dir():
+            raise UpimagineError(f"{path} is a folder; give the name of a file in it")
+        if path.exists() and not path.is_file():
+            raise UpimagineError(f"{path} is a device, not a file; choose another output")
+        if path.exists() and not overwrite:
+            raise UpimagineError(f"{path} exists; add --overwrite to replace it")
+        folder = _final(path).parent
         folder.mkdir(parents=True, exist_ok=True)
         # Only a trial tells the truth: permission bits say nothing of a read-only disk, or to root.
         with tempfile.TemporaryFile(dir=folder):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -85,13 +87,18 @@ class Canvas:
             raise atomic.trouble(error, self.path) from error
         self.rows_written += rows.shape[1]
 
-    def commit(self) -> None:
+    def commit(self, recipe: str | None = None) -> None:
         """Encode all rows and put the finished file in its place; the canvas is closed then.
+
+        `recipe` takes the place of the one given at the start, for what is known only when all rows are made.
 
         Raises:
             UpimagineError: the disk filled up, or the output came to exist meanwhile.
             ValueError: rows are missing.
         """
+        if recipe is not None:
+            notes.check(recipe)
+            self._recipe = recipe
         if self.rows_written != self.height:
             raise ValueError(f"canvas has {self.rows_written} of {self.height} rows")
         try:
@@ -99,10 +106,19 @@ class Canvas:
                 self._spool.flush()
             except OSError as error:
                 raise atomic.trouble(error, self.path) from error
-            dtype = np.uint8 if self._bit_depth == 8 else np.uint16
-            samples = np.memmap(self._spool, dtype, "r", shape=(self.height, self.width, 3))
+            mapped = mmap.mmap(self._spool.fileno(), 0, access=mmap.ACCESS_READ)
+            samples = np.frombuffer(mapped, np.uint8 if self._bit_depth == 8 else np.uint16)
             with atomic.replacing(self.path, self._overwrite) as file:
-                encode(samples, file, self.path, self._kind, dpi=self._dpi, recipe=self._recipe, quality=self._quality)
+                encode(
+                    samples.reshape(self.height, self.width, 3),
+                    file,
+                    self.path,
+                    self._kind,
+                    dpi=self._dpi,
+                    recipe=self._recipe,
+                    quality=self._quality,
+                    let_go=partial(_give_back, mapped),
+                )
         finally:
             self.close()
 
@@ -119,3 +135,9 @@ class Canvas:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _give_back(mapped: mmap.mmap) -> None:
+    """Let the system take back the pages of the spool that were read, which would count as ours otherwise."""
+    if hasattr(mapped, "madvise"):  # not on Windows
+        mapped.madvise(mmap.MADV_DONTNEED)

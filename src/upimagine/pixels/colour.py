@@ -8,26 +8,27 @@ import numpy as np
 import pyvips
 
 from upimagine.errors import PictureError
-from upimagine.pixels.vips import SRGB, reason
+from upimagine.pixels.vips import SRGB
 
-_COLOUR_BANDS = {"b-w": 1, "grey16": 1, "srgb": 3, "rgb16": 3, "rgb": 3, "lab": 3, "labs": 3, "cmyk": 4}
+_COLOUR_BANDS = {"b-w": 1, "grey16": 1, "srgb": 3, "rgb16": 3, "rgb": 3, "cmyk": 4}
 _SIGNATURES = {b"GRAY": 1, b"RGB ": 3, b"CMYK": 4}  # bytes 16 to 20 of an ICC profile: the space of its colours
 
 
 def to_srgb(image: pyvips.Image) -> tuple[pyvips.Image, bool]:
     """Convert a decoded file to sRGB samples.
 
-    An embedded profile rules; without one, RGB and grey count as sRGB already, and CMYK goes through libvips'
-    built-in press profile. Conversions are relative colorimetric with black point compensation and give 16-bit
-    samples even from 8-bit ones, so that nothing is rounded twice.
+    An embedded profile rules. Without one, or with one that is broken or made for other channels (browsers pass
+    those over too), RGB and grey count as sRGB and CMYK goes through libvips' built-in press profile. Conversions are
+    relative colorimetric with black point compensation and give 16-bit samples even from 8-bit ones, so that nothing
+    is rounded twice.
 
     Returns:
         The picture as 3 bands, or 4 with straight alpha, of uchar or ushort; and whether alpha is there.
 
     Raises:
-        PictureError: samples, channels or a profile it cannot make colour of (half a line, without the file's name).
+        PictureError: samples or channels it cannot make colour of (half a line, without the file's name).
     """
-    if image.format not in ("uchar", "ushort") and image.interpretation not in ("lab", "labs"):
+    if image.format not in ("uchar", "ushort"):
         raise PictureError(f"holds {image.format} samples; save it with 8 or 16 bits a channel")
     bands = _COLOUR_BANDS.get(image.interpretation)
     if bands is None or image.bands < bands:
@@ -43,8 +44,6 @@ def to_srgb(image: pyvips.Image) -> tuple[pyvips.Image, bool]:
 
 
 def _convert(colour: pyvips.Image, bands: int) -> pyvips.Image:
-    if colour.interpretation in ("lab", "labs"):
-        return colour.colourspace("rgb16")
     profile: bytes | None = colour.get("icc-profile-data") if colour.get_typeof("icc-profile-data") else None
     profile_bands = _SIGNATURES.get(profile[16:20]) if profile else None
     if bands == 4:
@@ -66,10 +65,7 @@ def _through_profile(colour: pyvips.Image, profile: bytes | None) -> pyvips.Imag
     else:
         colour.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
     source = {"embedded": True} if profile is not None else {"input_profile": "cmyk"}
-    try:
-        return colour.icc_transform(SRGB, depth=16, intent="relative", black_point_compensation=True, **source)
-    except pyvips.Error as error:
-        raise PictureError(f"has a colour profile that cannot be used ({reason(error)}); convert it to sRGB") from error
+    return colour.icc_transform(SRGB, depth=16, intent="relative", black_point_compensation=True, **source)
 
 
 @lru_cache(maxsize=32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -11,7 +12,7 @@ import pyvips
 
 from upimagine.errors import PictureError
 from upimagine.pixels import notes
-from upimagine.pixels.vips import SRGB, UNSTATED_DPI, reason
+from upimagine.pixels.vips import SRGB, UNSTATED_DPI, enter, reason
 
 _PNG_HEAD_BYTES = 33  # signature and IHDR, which must come first
 _STRIP_BYTES = 1 << 20  # few enough for any reader's buffer, enough for deflate to work with
@@ -74,15 +75,18 @@ def encode(
     dpi: float | None,
     recipe: str | None,
     quality: int,
+    let_go: Callable[[], None] | None = None,
 ) -> None:
     """Encode (H, W, 3 or 4) sRGB samples, uint8 or uint16, into an open file, with profile, dpi and recipe.
 
-    `samples` may be a memory map: it is read once from top to bottom.
+    `samples` may lie in a memory map: they are read once from top to bottom, and `let_go` is called at every percent,
+    so that the map can give back pages that were read.
 
     Raises:
         PictureError: libvips refuses, or the recipe does not fit.
         OSError: the file could not be written, as the system told it.
     """
+    enter()
     height, width, bands = samples.shape
     sixteen = samples.dtype == np.uint16
     image = pyvips.Image.new_from_memory(samples.reshape(-1), width, height, bands, "ushort" if sixteen else "uchar")
@@ -93,6 +97,8 @@ def encode(
             image = notes.attach(image, recipe, kind.name)
         except PictureError as error:
             raise PictureError(f"{path}: {error}") from error
+    if let_go is not None:
+        _at_every_percent(image, let_go)
     sink = _Sink(file, notes.png_chunk(recipe) if recipe is not None and kind.name == "PNG" else b"")
     try:
         getattr(image, kind.saver)(sink.target, profile=SRGB, **_options(kind, samples, quality))
@@ -101,6 +107,18 @@ def encode(
             raise PictureError(f"{path}: cannot be encoded ({reason(error)})") from error
     if sink.error is not None:  # some encoders hide a failed last write
         raise sink.error
+
+
+def _at_every_percent(image: pyvips.Image, call: Callable[[], None]) -> None:
+    told = {-1}
+
+    def heard(_image: pyvips.Image, progress: Any) -> None:
+        if progress.percent not in told:
+            told.add(progress.percent)
+            call()
+
+    image.set_progress(True)
+    image.signal_connect("eval", heard)
 
 
 def _options(kind: Format, samples: np.ndarray[Any, Any], quality: int) -> dict[str, object]:

@@ -15,7 +15,7 @@ from upimagine.errors import PictureError
 from upimagine.pixels import notes
 from upimagine.pixels.colour import to_srgb
 from upimagine.pixels.picture import Picture
-from upimagine.pixels.vips import UNSTATED_DPI, reason
+from upimagine.pixels.vips import UNSTATED_DPI, enter, reason
 
 # How files begin; the suffix is never believed. The sizes of strips are TIFF's own business: max_pixels guards memory.
 _LOADERS: tuple[tuple[re.Pattern[bytes], str, dict[str, object]], ...] = (
@@ -37,18 +37,20 @@ def read(path: str | Path, *, max_pixels: int = 400_000_000) -> Picture:
 
     Raises:
         PictureError: missing, no picture, cut short, damaged, too large; one line that names the file.
+        RuntimeError: in a process forked after pictures were read.
     """
-    path = Path(path)
-    with _opened(path, max_pixels) as image:
-        sixteen = _bit_depth(image) == 16
+    enter()
+    with _opened(Path(path), max_pixels) as image:
+        bit_depth = 16 if image.format == "ushort" else 8
         dpi, recipe, orientation = _dpi(image), notes.find(image), _orientation(image)
         converted, has_alpha = to_srgb(image)
         samples = torch.from_numpy(converted.numpy())  # (h, w, 3 or 4), as the camera lay
     upright = _upright(samples.permute(2, 0, 1), orientation)  # (3 or 4, H, W)
     half = 127.5 if samples.dtype == torch.uint8 else 32767.5
-    pixels = upright[:3].to(torch.float32, memory_format=torch.contiguous_format).contiguous().div_(half).sub_(1)
-    alpha = upright[3:].to(torch.float32).contiguous().div_(2 * half) if has_alpha else None
-    return Picture(pixels, alpha, 16 if sixteen else 8, dpi, recipe)
+    plain = torch.contiguous_format
+    pixels = upright[:3].to(torch.float32, memory_format=plain).div_(half).sub_(1)
+    alpha = upright[3:].to(torch.float32, memory_format=plain).div_(2 * half) if has_alpha else None
+    return Picture(pixels, alpha, bit_depth, dpi, recipe)
 
 
 def read_size(path: str | Path) -> tuple[int, int]:
@@ -99,7 +101,9 @@ def _opened(path: Path, max_pixels: int | None) -> Iterator[pyvips.Image]:
     except PictureError as error:
         raise PictureError(f"{path}: {error}") from error
     except pyvips.Error as error:
-        raise PictureError(f"{path}: is damaged or cut short ({reason(error)}); fetch it again") from error
+        raise PictureError(
+            f"{path}: is damaged, cut short or of a rare kind ({reason(error)}); fetch or save it again"
+        ) from error
 
 
 def _loader(head: bytes) -> tuple[str, dict[str, object]]:
@@ -109,10 +113,6 @@ def _loader(head: bytes) -> tuple[str, dict[str, object]]:
         if beginning.match(head):
             return loader, options
     raise PictureError("is no JPEG, PNG, TIFF, WebP, GIF or AVIF picture, whatever its name says")
-
-
-def _bit_depth(image: pyvips.Image) -> int:
-    return 16 if image.format in ("ushort", "short") else 8
 
 
 def _orientation(image: pyvips.Image) -> int:

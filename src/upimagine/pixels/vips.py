@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pyvips
 
 # Nothing here is computed twice, and a cached load would keep its file open.
@@ -12,6 +14,19 @@ SRGB = "srgb"
 
 UNSTATED_DPI = 72.0
 """What a file says that has no print size in mind; formats have no way to say nothing."""
+
+_processes: set[int] = set()
+
+
+def enter() -> None:
+    """Refuse to run libvips' threads in a process forked after they ran: they are not there, and it would wait forever.
+
+    Raises:
+        RuntimeError: in such a process; start workers with ``spawn`` or ``forkserver``.
+    """
+    _processes.add(os.getpid())
+    if len(_processes) > 1:
+        raise RuntimeError("pictures were read before this process was forked; start workers with 'spawn'")
 
 
 def reason(error: pyvips.Error) -> str:

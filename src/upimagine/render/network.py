@@ -10,11 +10,17 @@ from torch import Tensor
 
 from upimagine.errors import UpimagineError
 
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
+_OUT_OF_MEMORY = (
+    "out of memory",  # CUDA, Metal
+    "alloc_failed",  # cuDNN and cuBLAS, as a status
+    "can't allocate memory",  # the CPU allocator on Linux and macOS
+    "cannot allocate memory",
+    "not enough memory",  # the CPU allocator on Windows
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out: CUDA, Metal, and the CPU allocators of Linux, macOS and Windows."""
+    """Whether an error says that memory ran out, on any device."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _OUT_OF_MEMORY)
@@ -55,7 +61,7 @@ class NetworkCalls:
                         f"out of memory on {name(start)}, one tile at a time: "
                         "close other programs, or use a smaller model or another device"
                     )
-                self.batch = size // 2
+                self.batch = (size + 1) // 2
                 continue
             store(items, output)
             start += size

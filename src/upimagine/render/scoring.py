@@ -57,7 +57,8 @@ def combine(
 def _z_scores(values: Tensor, allowed: Tensor) -> Tensor:
     """Each row less its mean, in units of its deviation, over the allowed; 0 where they differ by rounding only."""
     count = allowed.sum(dim=1, keepdim=True)
-    mean = values.where(allowed, 0.0).sum(dim=1, keepdim=True) / count
+    values = values.where(allowed, 0.0)
+    mean = values.sum(dim=1, keepdim=True) / count
     away = (values - mean).where(allowed, 0.0)
     deviation = (away.square().sum(dim=1, keepdim=True) / count).sqrt()
     # float32 measures of equal pictures may differ in the last digits; z-scores must not blow that up to ±1.

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from upimagine import pixels
-from upimagine.errors import PictureError
 from upimagine.data.folder import Decoded, decode, drawn_at, list_pictures, to_float, to_uint8
+from upimagine.errors import PictureError
 from upimagine.losses.adversarial import non_saturating_discriminator, non_saturating_generator
 from upimagine.models.file import save_model
 from upimagine.nets.dcgan import DcganDiscriminator, DcganGenerator, calibrate_batch_norm
@@ -136,5 +136,3 @@ def centre_square(picture: Tensor, size_px: int, path: Path) -> Tensor:
     if side == size_px:
         return square[0]
     return resize_antialiased(square, (size_px, size_px))[0]
-
-

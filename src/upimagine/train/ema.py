@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def make_average(net: nn.Module) -> nn.Module:
@@ -28,7 +28,7 @@ def ema_beta(batch: int, shown: int, ema_kimg: float, rampup: float) -> float:
 @torch.no_grad()
 def update_average(average: nn.Module, net: nn.Module, beta: float) -> None:
     """average <- beta * average + (1 - beta) * net; buffers (batch-norm statistics) are copied."""
-    averaged = [p for p in average.parameters()]
+    averaged: list[Tensor] = list(average.parameters())
     current = [p.detach() for p in net.parameters()]
     torch._foreach_lerp_(averaged, current, 1 - beta)
     for kept, new in zip(average.buffers(), net.buffers(), strict=True):

@@ -22,7 +22,7 @@ class Journal:
                 warnings.simplefilter("ignore")  # its own imports deprecate each other
                 from torch.utils.tensorboard import SummaryWriter
 
-                self._curves = SummaryWriter(str(run / "curves"))  # type: ignore[no-untyped-call]
+                self._curves = SummaryWriter(str(run / "curves"))
 
     def write(self, shown: int, numbers: dict[str, float]) -> None:
         """One line: pictures shown so far and the numbers, rounded for reading."""
@@ -31,12 +31,14 @@ class Journal:
         self._file.flush()
         if self._curves is not None:
             for name, value in numbers.items():
-                self._curves.add_scalar(name, value, shown)  # type: ignore[no-untyped-call]
+                self._curves.add_scalar(name, value, shown)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._file.close()
         if self._curves is not None:
-            self._curves.close()  # type: ignore[no-untyped-call]
+            self._curves.close()

@@ -48,7 +48,10 @@ class Outcome:
 
 
 def fit(
-    make_task: Callable[[Engine], Task], settings: LoopSettings, run: Path, on_tick: Callable[[Progress], None] | None = None
+    make_task: Callable[[Engine], Task],
+    settings: LoopSettings,
+    run: Path,
+    on_tick: Callable[[Progress], None] | None = None,
 ) -> Outcome:
     """Train until `settings.kimg`, resuming `run/checkpoint.pt` when it is there.
 
@@ -137,7 +140,9 @@ def _train_step(task: Task, engine: Engine, batch: Batch, step: int) -> dict[str
     return plotted
 
 
-def _next(coming: Future[Batch], ahead: ThreadPoolExecutor, task: Task, step: int, count: int) -> tuple[Batch, Future[Batch]]:
+def _next(
+    coming: Future[Batch], ahead: ThreadPoolExecutor, task: Task, step: int, count: int
+) -> tuple[Batch, Future[Batch]]:
     """This step's batch, with the next one's decoding begun."""
     batch = coming.result()
     return batch, ahead.submit(task.batch, step * count, count)

@@ -67,7 +67,11 @@ class UpresTask:
             _begin_with(generator, discriminator, settings.init_from)
         self.nets: dict[str, nn.Module] = {"generator": generator, "discriminator": discriminator}
         self.phases = [
-            Phase(name, name, torch.optim.Adam(self.nets[name].parameters(), settings.learning_rate, (settings.beta1, 0.999)))
+            Phase(
+                name,
+                name,
+                torch.optim.Adam(self.nets[name].parameters(), settings.learning_rate, (settings.beta1, 0.999)),
+            )
             for name in ("discriminator", "generator")
         ]
         self._perceptual: nn.Module | None = None
@@ -76,13 +80,17 @@ class UpresTask:
 
     def settings(self) -> dict[str, Any]:
         """The settings and the number of pictures, for the checkpoint."""
-        plain = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self._settings).items()}
+        plain = {
+            name: str(value) if isinstance(value, Path) else value for name, value in asdict(self._settings).items()
+        }
         plain["scales"] = list(self._settings.scales)
         return plain | {"task": "upres", "sources": len(self._sources)} | asdict(self._augment)
 
     def batch(self, position: int, count: int) -> Batch:
         """{"low": (count, C, 32, 32), "high": (count, 3, 256, 256)}."""
-        pairs = [tile_at(self._sources, place, self._seed, self._augment) for place in range(position, position + count)]
+        pairs = [
+            tile_at(self._sources, place, self._seed, self._augment) for place in range(position, position + count)
+        ]
         return {"low": torch.stack([low for low, _ in pairs]), "high": torch.stack([high for _, high in pairs])}
 
     def forward(self, batch: Batch, step: int) -> Batch:
@@ -114,11 +122,17 @@ class UpresTask:
 
     def preview(self, averaged: nn.Module) -> Tensor:
         """Four tiles of the training stream: enlarged input, what is made, truth."""
-        pairs = [tile_at(self._sources, place, self._seed + 1, TileAugment(False, 0, 0, 0, 0, 0, 0)) for place in range(8)]
+        pairs = [
+            tile_at(self._sources, place, self._seed + 1, TileAugment(False, 0, 0, 0, 0, 0, 0)) for place in range(8)
+        ]
         low = torch.stack([pair[0] for pair in pairs]).to(self._engine.device)
         with torch.inference_mode(), self._engine.autocast():
             made = averaged(low).float()
-        rows = [enlarge_smoothly(low[:, :3].float()).clamp(-1, 1), made, torch.stack([pair[1] for pair in pairs]).to(made)]
+        rows = [
+            enlarge_smoothly(low[:, :3].float()).clamp(-1, 1),
+            made,
+            torch.stack([pair[1] for pair in pairs]).to(made),
+        ]
         return picture_grid(torch.stack(rows, dim=1).flatten(0, 1), columns=6)
 
     def save_model(self, path: Path, averaged: nn.Module, progress: dict[str, Any]) -> None:

@@ -1,0 +1,66 @@
+"""`upimagine make RECIPE`: from noise to the print."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from upimagine.cli.frame import parse, progress, tell
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Walk from noise to the print, as a recipe says.
+
+    Leaves a contact sheet, the chosen portraits, the print and recipe.toml in the output folder.
+    """
+
+    recipe: Positional[str] = "portrait"
+    """a built-in recipe (portrait) or a .toml file"""
+    out: Annotated[Path | None, arg(aliases=["-o"])] = None
+    """folder for the results; default: out/RECIPE"""
+    seed: int | None = None
+    """another number, other pictures; default: the recipe's"""
+    overwrite: bool = False
+    """replace results that are already there"""
+    device: str = "auto"
+    """cpu, cuda, …; auto takes the GPU when there is one"""
+    json: bool = False
+    """print the result as one JSON object"""
+
+
+def run(arguments: list[str]) -> int:
+    """Parse, walk, print."""
+    chosen = parse(Arguments, "make", arguments)
+    import time
+
+    from upimagine.make.machine import settle
+    from upimagine.make.walk import find_recipe, make
+
+    recipe = find_recipe(chosen.recipe)
+    out = chosen.out or Path("out") / recipe.name
+    started = time.perf_counter()
+    with progress() as watch:
+        made = make(
+            recipe, out, seed=chosen.seed, overwrite=chosen.overwrite, machine=settle(chosen.device), watch=watch
+        )
+    seconds = time.perf_counter() - started
+    result = {
+        "folder": str(made.folder),
+        "sampled": made.sampled,
+        "with_face": made.with_face,
+        "chosen": list(made.chosen),
+        "portraits": [str(path) for path in made.portraits],
+        "print": str(made.print) if made.print else None,
+        "seconds": round(seconds, 1),
+    }
+    lines = [
+        f"sampled {made.sampled}, a face found in {made.with_face}; chosen {', '.join(map(str, made.chosen))}",
+        *(f"{done.path}  {done.size_px[1]}x{done.size_px[0]}" for done in made.enlarged),
+        f"{made.folder}: contact sheet and recipe.toml beside them, {seconds:.0f} s in all",
+    ]
+    tell(chosen.json, result, *lines)
+    return 0

@@ -1,0 +1,95 @@
+"""The same pixels again, from the recipe inside a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from upimagine import __version__, pixels
+from upimagine.errors import UpimagineError
+from upimagine.make.machine import settle
+from upimagine.make.picture import Enlarged, file_sha256, finish
+from upimagine.make.sampling import make_one
+from upimagine.make.stages import Machine, Watch
+from upimagine.models.loaded import load_generator, load_upscaler
+from upimagine.recipe import Origin, Resolved, parse_resolved
+
+
+@dataclass(frozen=True)
+class Again:
+    """What `again` made, and why its pixels may differ, if they may."""
+
+    enlarged: Enlarged
+    doubts: tuple[str, ...]
+
+
+def again(
+    picture: str | Path,
+    out: str | Path,
+    *,
+    source: str | Path | None = None,
+    overwrite: bool = False,
+    watch: Watch = lambda what, done, total: None,
+) -> Again:
+    """Render a picture anew from the recipe inside it, to the same pixels on the same device and number format.
+
+    `source` names the picture that it was made from, where that has moved. Raises UpimagineError when there is no
+    recipe inside, when a model is missing or is another one by its hash, or when the source is another picture.
+    """
+    out = pixels.claim(out, overwrite)
+    text = pixels.read_recipe(picture)
+    if text is None:
+        raise UpimagineError(f"{picture} holds no recipe; only pictures made by upimagine can be made again")
+    recipe = parse_resolved(text, str(picture))
+    machine = settle(recipe.device, recipe.dtype, recipe.threads)
+    for done in recipe.enlarge:
+        _check(
+            done.stage.model,
+            load_upscaler(done.stage.model, machine.device, machine.dtype).file.sha256,
+            done.model_sha256,
+        )
+    start = _origin(recipe.origin, machine, Path(source) if source is not None else None)
+    stages = [(done.stage, done.size_px) for done in recipe.enlarge]
+    enlarged = finish(
+        start, stages, out, recipe.origin, machine, bit_depth=recipe.bit_depth, dpi=recipe.dpi,
+        overwrite=overwrite, watch=watch,
+    )  # fmt: skip
+    return Again(enlarged, _doubts(recipe))
+
+
+def _origin(origin: Origin, machine: Machine, source: Path | None) -> Tensor:
+    """The picture (1, 3, H, W) at the beginning of the walk."""
+    if origin.latent is not None and origin.model is not None:
+        generator = load_generator(origin.model, machine.device, machine.dtype)
+        _check(origin.model, generator.file.sha256, origin.model_sha256 or "")
+        return make_one(generator, torch.tensor(origin.latent, dtype=torch.float32))
+    if origin.picture is None:
+        raise UpimagineError(
+            "the recipe names neither a latent vector nor a picture to begin with; it cannot be walked"
+        )
+    path = source or Path(origin.picture)
+    if not path.is_file():
+        raise UpimagineError(f"{path}, from which it was made, is not there; name it with --source")
+    if file_sha256(path) != origin.picture_sha256:
+        raise UpimagineError(
+            f"{path} is not the picture it was made from (its contents differ); name that with --source"
+        )
+    return pixels.read(path).pixels[None]
+
+
+def _check(model: str, found: str, wanted: str) -> None:
+    if found != wanted:
+        raise UpimagineError(
+            f"the model {model} here is another one (sha256 {found[:12]}…, the recipe has {wanted[:12]}…); "
+            f"install the version that made the picture"
+        )
+
+
+def _doubts(recipe: Resolved) -> tuple[str, ...]:
+    """Differences from the machine that made the picture which may change its last bits."""
+    here = {"upimagine": __version__, "torch": torch.__version__}
+    then = {"upimagine": recipe.upimagine, "torch": recipe.torch}
+    return tuple(f"{name} was {then[name]}, here it is {here[name]}" for name in here if here[name] != then[name])

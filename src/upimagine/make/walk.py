@@ -1,0 +1,128 @@
+"""Noise to print: sample, choose, guide, enlarge, print, as a recipe says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from upimagine import pixels
+from upimagine.choose.cull import cull
+from upimagine.choose.ranking import best_first
+from upimagine.errors import UpimagineError
+from upimagine.make.machine import settle
+from upimagine.make.picture import Enlarged, Sized, finish
+from upimagine.make.sampling import make_one, sample, write_sheet
+from upimagine.make.stages import Machine, Watch
+from upimagine.models.loaded import load_generator, load_upscaler
+from upimagine.recipe import Choose, Enlarge, Origin, Print, Recipe, Sample, read_recipe, write_recipe
+
+SHEET, RECIPE, PRINT = "contact-sheet.png", "recipe.toml", "print.tif"
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a walk left in its folder."""
+
+    folder: Path
+    sampled: int
+    with_face: int
+    chosen: tuple[int, ...]  # numbers of the chosen candidates, best first
+    portraits: tuple[Path, ...]
+    print: Path | None
+    enlarged: tuple[Enlarged, ...]
+
+
+def find_recipe(name: str | Path) -> Recipe:
+    """A built-in recipe by name, or a TOML file. Raises UpimagineError for neither."""
+    built_in = files("upimagine") / "recipes"
+    if Path(name).suffix != ".toml":
+        known = sorted(Path(str(entry)).stem for entry in built_in.iterdir() if str(entry).endswith(".toml"))
+        if str(name) not in known:
+            raise UpimagineError(
+                f"there is no recipe {str(name)!r}; built in: {', '.join(known)} (or give a .toml file)"
+            )
+        return read_recipe(Path(str(built_in / f"{name}.toml")))
+    return read_recipe(Path(name))
+
+
+def make(
+    recipe: str | Path | Recipe,
+    out: str | Path,
+    *,
+    seed: int | None = None,
+    overwrite: bool = False,
+    machine: Machine | None = None,
+    watch: Watch = lambda what, done, total: None,
+) -> Made:
+    """Walk from noise to the print and leave everything in the folder `out`.
+
+    It will hold the contact sheet, the chosen pictures enlarged, the print and `recipe.toml`. Raises UpimagineError
+    for a recipe that does not begin with a sample and a choice, and for outputs that exist.
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else find_recipe(recipe)
+    if seed is not None:
+        recipe = recipe.model_copy(update={"seed": seed})
+    source, choice, enlargements, last, printing = _parts(recipe)
+    folder, machine = Path(out), machine or settle()
+    targets = [folder / f"portrait-{place + 1}.png" for place in range(choice.keep)]
+    for path in [folder / SHEET, folder / RECIPE, *targets, *([folder / PRINT] if last else [])]:
+        pixels.claim(path, overwrite)
+    for stage in (*enlargements, *([last] if last else [])):  # a wrong name is better known now than in five minutes
+        load_upscaler(stage.model, machine.device, machine.dtype)
+
+    candidates = sample(source.model, source.count, seed=recipe.seed, weights=choice, machine=machine, watch=watch)
+    ranking = best_first(candidates.total)
+    chosen = cull(candidates.pictures, candidates.total, choice.keep, share=choice.best_share)
+    write_sheet(folder / SHEET, candidates, chosen, overwrite)
+
+    generator = load_generator(source.model, machine.device, machine.dtype)
+    origins = [
+        Origin(
+            model=source.model,
+            model_sha256=generator.file.sha256,
+            latent=tuple(candidates.latents[index].tolist()),
+        )
+        for index in chosen
+    ]
+    small = [make_one(generator, candidates.latents[index]) for index in chosen]
+    enlarged = [
+        finish(
+            picture, _unsized(enlargements), target, origin, machine, dpi=printing.dpi, overwrite=overwrite, watch=watch
+        )
+        for picture, target, origin in zip(small, targets, origins, strict=True)
+    ]
+    print_path = None
+    if last is not None:
+        stages = [*_unsized(enlargements), (last, None)]
+        done = finish(
+            small[0], stages, folder / PRINT, origins[0], machine,
+            bit_depth=printing.bit_depth, dpi=printing.dpi, overwrite=overwrite, watch=watch,
+        )  # fmt: skip
+        enlarged.append(done)
+        print_path = done.path
+    pixels.write_text(folder / RECIPE, write_recipe(recipe), overwrite)
+    return Made(folder, source.count, len(ranking), tuple(chosen), tuple(targets), print_path, tuple(enlarged))
+
+
+def _parts(recipe: Recipe) -> tuple[Sample, Choose, list[Enlarge], Enlarge | None, Print]:
+    """The recipe's stages by role: source, choice, enlargements of all, enlargement of the best, print."""
+    kinds = [stage.kind for stage in recipe.stage]
+    if kinds[:2] != ["sample", "choose"] or "enlarge" not in kinds or "print" in kinds[:-1]:
+        raise UpimagineError(
+            f"recipe {recipe.name!r} has the stages {', '.join(kinds)}; needed are sample, choose, enlarge…, print"
+        )
+    source, choice = recipe.stage[0], recipe.stage[1]
+    assert isinstance(source, Sample)
+    assert isinstance(choice, Choose)
+    every = [stage for stage in recipe.stage if isinstance(stage, Enlarge) and not stage.best_only]
+    best = [stage for stage in recipe.stage if isinstance(stage, Enlarge) and stage.best_only]
+    if not every or len(best) > 1:
+        raise UpimagineError(f"recipe {recipe.name!r} needs an enlarge stage for all, and at most one with best_only")
+    printing = recipe.stage[-1] if isinstance(recipe.stage[-1], Print) else Print()
+    return source, choice, every, best[0] if best else None, printing
+
+
+def _unsized(stages: Sequence[Enlarge]) -> list[Sized]:
+    return [(stage, None) for stage in stages]

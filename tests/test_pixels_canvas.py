@@ -1,0 +1,95 @@
+"""The streamed canvas makes the very file that `write` makes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from upimagine import pixels
+from upimagine.errors import PictureError, UpimagineError
+
+NOISE = torch.rand(3, 61, 47, generator=torch.Generator().manual_seed(5)) * 2.2 - 1.1
+
+
+@pytest.mark.parametrize(("suffix", "bit_depth"), [(".tif", 16), (".tif", 8), (".png", 16), (".png", 8), (".jpg", 8)])
+def test_same_bytes_as_write(tmp_path: Path, suffix: str, bit_depth: int) -> None:
+    whole, streamed = tmp_path / f"whole{suffix}", tmp_path / f"streamed{suffix}"
+    pixels.write(whole, NOISE, bit_depth=bit_depth, dpi=300, recipe="a = 1\n")
+    with pixels.Canvas(streamed, 61, 47, bit_depth=bit_depth, dpi=300, recipe="a = 1\n") as canvas:
+        for rows in NOISE.split([1, 30, 0, 29, 1], dim=1):
+            canvas.write_rows(rows)
+        assert not streamed.exists()
+        canvas.commit()
+    assert streamed.read_bytes() == whole.read_bytes()
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted([whole.name, streamed.name])
+
+
+def test_leaving_early_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), pixels.Canvas(tmp_path / "a.tif", 61, 47) as canvas:
+        canvas.write_rows(NOISE)
+        raise KeyboardInterrupt
+    with pixels.Canvas(tmp_path / "a.tif", 61, 47) as canvas:
+        canvas.write_rows(NOISE)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_and_surplus_rows_are_refused(tmp_path: Path) -> None:
+    with pixels.Canvas(tmp_path / "a.tif", 61, 47) as canvas:
+        canvas.write_rows(NOISE[:, :60])
+        with pytest.raises(ValueError, match="60 of 61"):
+            canvas.commit()
+        with pytest.raises(ValueError, match="row 62"):
+            canvas.write_rows(NOISE[:, :2])
+        with pytest.raises(ValueError, match="47"):
+            canvas.write_rows(NOISE[:, 60:, :46])
+        with pytest.raises(PictureError, match="NaN"):
+            canvas.write_rows(NOISE[:, 60:] * torch.nan)
+        canvas.write_rows(NOISE[:, 60:])
+        canvas.commit()
+    torch.testing.assert_close(pixels.read(tmp_path / "a.tif").pixels, NOISE.clamp(-1, 1), rtol=0, atol=1.6e-5)
+
+
+def test_refuses_before_the_work(tmp_path: Path) -> None:
+    pixels.write_text(tmp_path / "a.tif", "precious")
+    for name, match, extra in [
+        ("a.tif", "add --overwrite", {}),
+        ("a.jpg", "8 bits", {}),
+        ("a.pdf", "suffix", {}),
+        ("a.png", "U\\+0007", {"recipe": "\a"}),
+    ]:
+        with pytest.raises(UpimagineError, match=match):
+            pixels.Canvas(tmp_path / name, 61, 47, **extra)
+    with pytest.raises(UpimagineError, match="too full"):
+        pixels.Canvas(tmp_path / "huge.tif", 2**26, 2**26)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.tif"]
+    assert (tmp_path / "a.tif").read_text() == "precious"
+
+
+def test_memory_does_not_grow_with_height(tmp_path: Path) -> None:
+    """Peak memory (the kernel's count, mapped files included) of a print 16 times as high."""
+    script = """
+import sys, torch
+from pathlib import Path
+from upimagine import pixels
+def peak_mb():
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
+peaks = []
+rows = torch.rand(3, 64, 2048) * 2 - 1
+for strips in (8, 128):
+    with pixels.Canvas(sys.argv[1], strips * 64, 2048, overwrite=True) as canvas:
+        for _ in range(strips):
+            canvas.write_rows(rows)
+        canvas.commit()
+        peaks.append(peak_mb())
+print(peaks[1] - peaks[0])
+"""
+    if not Path("/proc/self/status").exists():
+        pytest.skip("only Linux tells a process's peak this way")
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "a.tif")], capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < 30  # the samples of the higher print are 100 MB
