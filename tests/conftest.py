@@ -9,7 +9,7 @@ import torch
 
 from upimagine import pixels
 from upimagine.models.file import save_model
-from upimagine.nets.dcgan import DcganDiscriminator, DcganGenerator
+from upimagine.nets.dcgan import DcganDiscriminator, DcganGenerator, calibrate_batch_norm
 from upimagine.nets.jnet import JNet, JNetDiscriminator
 
 DATA = Path(__file__).parent / "data"
@@ -33,6 +33,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("models")
     torch.manual_seed(7)
     generator, judge = DcganGenerator(64, width=4), DcganDiscriminator(64, width=4)
+    calibrate_batch_norm(generator, [torch.randn(64, 100)])  # without it every latent gives the same grey
     paths = {name: folder / f"{name}.safetensors" for name in ("generator", "portrait", "detail")}
     save_model(paths["generator"], "generator", generator, judge, {"data": "none"})
     for name, guide in (("portrait", 3), ("detail", 0)):

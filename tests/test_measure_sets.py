@@ -108,7 +108,7 @@ def test_set_features_are_means_of_the_deepest_map() -> None:
     pictures = soft_noise(1, 5, 3, 32, 32)
     rows = set_features(network, pictures, batch=2)
     assert rows.shape == (5, 512)
-    torch.testing.assert_close(rows, network(pictures)["relu4_3"].mean((2, 3)).double(), rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(rows, network(pictures)["relu4_3"].mean((2, 3)).double() / 32, rtol=1e-4, atol=1e-7)
     torch.testing.assert_close(set_features(network, iter([pictures[:3], pictures[3:]])), rows, rtol=1e-4, atol=1e-7)
     with pytest.raises(UpimagineError, match="no pictures"):
         set_features(network, iter([]))

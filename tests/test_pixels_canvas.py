@@ -93,3 +93,29 @@ print(peaks[1] - peaks[0])
         [sys.executable, "-c", script, str(tmp_path / "a.tif")], capture_output=True, text=True, check=True
     )
     assert float(done.stdout) < 30  # the samples of the higher print are 100 MB
+
+
+def test_ctrl_c_while_encoding_leaves_nothing(tmp_path: Path) -> None:
+    script = """
+import os, signal, sys, threading, torch
+from pathlib import Path
+from upimagine import pixels
+path = Path(sys.argv[1])
+def interrupt_when_encoding():  # the half-written file appears beside the output then
+    while not list(path.parent.iterdir()):
+        pass
+    os.kill(os.getpid(), signal.SIGINT)
+with pixels.Canvas(path, 4096, 2048) as canvas:
+    rows = torch.rand(3, 512, 2048) * 2 - 1
+    for _ in range(8):
+        canvas.write_rows(rows)
+    threading.Thread(target=interrupt_when_encoding).start()
+    try:
+        canvas.commit()
+    except KeyboardInterrupt:
+        print(list(path.parent.iterdir()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "a.png")], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")

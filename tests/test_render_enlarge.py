@@ -372,6 +372,25 @@ def test_agreement_turns_patchwork_into_one_mood() -> None:
     assert len(set(flat(winners(1e6)))) == 1
 
 
+def test_a_tile_agrees_with_the_foot_of_the_tile_above() -> None:
+    def enlarging(tiles: Tensor) -> Tensor:
+        outputs = F.interpolate(tiles[:, :3], scale_factor=4, mode="nearest")
+        upper = (tiles[:, 3, 0, 0] == 0).view(-1, 1, 1, 1)
+        lines = torch.arange(32).view(-1, 1)
+        # Mirrored, the upper tile lightens its last 12 lines and the lower one its first 12: the same pixels.
+        return outputs + 0.4 * is_mirrored(tiles) * torch.where(upper, lines >= 20, lines < 12)
+
+    def wish(pictures: Tensor, context: Tensor) -> Tensor:
+        upper = context[:, 3, 0, 0] == 0
+        return torch.where(upper, pictures.mean((1, 2, 3)), torch.zeros(()))  # indifferent about the lower tile
+
+    guide = torch.arange(13.0).view(1, 1, 13, 1).expand(1, 1, 13, 8)
+    for agreement, lower in ((50.0, 1), (0.0, 0)):
+        settings = Settings(stride_px=5, feather_px=0, tone_match=0, sharpness=0.0, veto_db=500.0, agreement=agreement)
+        _, report = render(slanted(13, 8), Net(enlarging, 4, 8, 1), settings, guide=guide, critic=Wishing(wish))
+        assert report.winners == ((1,), (lower,))
+
+
 # The rest of the walk
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,8 +34,8 @@ class Candidates:
 
 def latent(seed: int, index: int, latent_dim: int) -> Tensor:
     """The latent vector (latent_dim,) with this number of this seed: the same in any batch and order."""
-    random = torch.Generator().manual_seed((seed << 32) + index)
-    return torch.randn(latent_dim, generator=random)
+    # numpy mixes both numbers into its state; torch's CPU generator would look at the lowest 32 bits of a seed alone.
+    return torch.from_numpy(np.random.default_rng((seed, index)).standard_normal(latent_dim, dtype=np.float32))
 
 
 def make_one(generator: LoadedGenerator, vector: Tensor) -> Tensor:

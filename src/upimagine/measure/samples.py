@@ -54,8 +54,8 @@ class SamplesReport:
             a, b = self.distance, self.training_distance
             lines += [
                 f"| Fréchet to held-out ({a.frechet_count} pictures) | {a.frechet:.3f} | {b.frechet:.3f} |",
-                f"| kernel to held-out ×10³ | {1e3 * a.kernel.value:.2f} ± {1e3 * a.kernel.error:.2f} "
-                f"| {1e3 * b.kernel.value:.2f} ± {1e3 * b.kernel.error:.2f} |",
+                f"| kernel to held-out | {a.kernel.value:.4f} ± {a.kernel.error:.4f} "
+                f"| {b.kernel.value:.4f} ± {b.kernel.error:.4f} |",
             ]
         return "\n".join(lines)
 

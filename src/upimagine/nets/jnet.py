@@ -27,7 +27,7 @@ def _pix2pix_width(extent: int) -> int:
 
 
 class JNet(nn.Module):
-    """(N, 3 + guide_channels, 32, 32) to (N, 3, 256, 256); 40,556,867 parameters at `width` 1 with three guide channels.
+    """(N, 3 + guide_channels, 32, 32) to (N, 3, 256, 256); 40,556,867 parameters at `width` 1 with an RGB guide.
 
     `width` scales every layer. `consistency` is how the output is tied to the low-res input:
 

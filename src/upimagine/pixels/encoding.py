@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -97,28 +98,22 @@ def encode(
             image = notes.attach(image, recipe, kind.name)
         except PictureError as error:
             raise PictureError(f"{path}: {error}") from error
-    if let_go is not None:
-        _at_every_percent(image, let_go)
     sink = _Sink(file, notes.png_chunk(recipe) if recipe is not None and kind.name == "PNG" else b"")
-    try:
-        getattr(image, kind.saver)(sink.target, profile=SRGB, **_options(kind, samples, quality))
-    except pyvips.Error as error:
-        if sink.error is None:
-            raise PictureError(f"{path}: cannot be encoded ({reason(error)})") from error
+    if let_go is not None:
+        sink.call_at_every_percent(image, let_go)
+    # Signals reach the main thread alone: there, Ctrl-C could strike inside a libvips callback and be lost.
+    with ThreadPoolExecutor(1) as worker:
+        try:
+            save, options = getattr(image, kind.saver), _options(kind, samples, quality)
+            worker.submit(save, sink.target, profile=SRGB, **options).result()
+        except pyvips.Error as error:
+            if sink.error is None:
+                raise PictureError(f"{path}: cannot be encoded ({reason(error)})") from error
+        except BaseException:
+            sink.stopped = True
+            raise
     if sink.error is not None:  # some encoders hide a failed last write
         raise sink.error
-
-
-def _at_every_percent(image: pyvips.Image, call: Callable[[], None]) -> None:
-    told = {-1}
-
-    def heard(_image: pyvips.Image, progress: Any) -> None:
-        if progress.percent not in told:
-            told.add(progress.percent)
-            call()
-
-    image.set_progress(True)
-    image.signal_connect("eval", heard)
 
 
 def _options(kind: Format, samples: np.ndarray[Any, Any], quality: int) -> dict[str, object]:
@@ -153,19 +148,34 @@ def _format_of(path: Path) -> Format:
 
 
 class _Sink:
-    """A libvips target on a Python file, which keeps the system's own error and slips in a chunk behind PNG's head."""
+    """A libvips target on a Python file, which slips in a chunk behind PNG's head.
+
+    No exception can cross libvips: the system's first refusal is kept in `error`, and the encoder told to stop.
+    """
 
     def __init__(self, file: BinaryIO, png_chunk: bytes) -> None:
         self.error: OSError | None = None
+        self.stopped = False
         self._file = file
         self._png_chunk = png_chunk
+        self._percent = -1
         self.target = pyvips.TargetCustom()
         self.target.on_write(self._write)
         self.target.on_read(self._read)
         self.target.on_seek(self._seek)
 
+    def call_at_every_percent(self, image: pyvips.Image, call: Callable[[], None]) -> None:
+        def heard(_image: pyvips.Image, progress: Any) -> None:
+            if progress.percent != self._percent:
+                self._percent = progress.percent
+                call()
+
+        image.set_progress(True)
+        image.signal_connect("eval", heard)
+
     def _write(self, data: memoryview) -> int:
-        # An exception cannot cross libvips: it is kept, and the encoder told to stop.
+        if self.stopped or self._file.closed:
+            return -1
         try:
             view = memoryview(data)
             if self._png_chunk:
@@ -176,7 +186,7 @@ class _Sink:
             else:
                 self._file.write(view)
         except OSError as error:
-            self.error = self.error or error
+            self.error = error
             return -1
         return view.nbytes
 

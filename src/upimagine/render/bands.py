@@ -76,5 +76,5 @@ class Bands:
             self._sink.write_rows(torch.empty(strip.shape).copy_(strip))
         rest = self._sums.shape[1] - done
         moved = self._sums[:, done:]
-        self._sums[:, :rest] = moved  # the two overlap when the step is short
+        self._sums[:, :rest] = moved.clone() if rest > done else moved  # the two overlap when the step is short
         self._sums[:, rest:] = 0.0

@@ -21,7 +21,7 @@ def save_checkpoint(run: Path, state: dict[str, Any]) -> None:
         torch.save(state, file)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(beside, run / FILE_NAME)
+    beside.replace(run / FILE_NAME)
 
 
 def load_checkpoint(run: Path) -> dict[str, Any] | None:

@@ -1,0 +1,225 @@
+"""The training loop: reproducible, resumable to the bit, safe."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import draw_pictures
+
+from upimagine.data.folder import drawn_at
+from upimagine.data.tiles import TileAugment
+from upimagine.errors import UpimagineError
+from upimagine.models.file import load_model_file
+from upimagine.models.loaded import load_generator
+from upimagine.train.augment import diff_augment
+from upimagine.train.checkpoint import load_checkpoint
+from upimagine.train.dcgan import DcganSettings, make_dcgan_task
+from upimagine.train.ema import ema_beta
+from upimagine.train.loop import Outcome, Progress, fit
+from upimagine.train.settings import LoopSettings
+from upimagine.train.upres import UpresSettings, make_upres_task
+
+TINY = DcganSettings(size_px=64, width=4)
+LOOP = LoopSettings(
+    kimg=0.024, batch=4, precision="float32", device="cpu", threads=1, tick_kimg=0.008, preview_kimg=0.012
+)
+
+
+def train(
+    pictures: Path, run: Path, settings: LoopSettings = LOOP, watch: Callable[[Progress], None] | None = None
+) -> Outcome:
+    return fit(make_dcgan_task([pictures], TINY, settings.seed, lambda path, reason: None), settings, run, watch)
+
+
+def assert_same_state(one: Path, other: Path) -> None:
+    """Every tensor of both checkpoints is equal, bit for bit."""
+    first, second = load_checkpoint(one), load_checkpoint(other)
+    assert first is not None
+    assert second is not None
+    assert first["step"] == second["step"]
+
+    def compare(a: object, b: object, where: str) -> None:
+        if isinstance(a, torch.Tensor):
+            assert torch.equal(a, b), where  # type: ignore[arg-type]
+        elif isinstance(a, dict):
+            assert a.keys() == b.keys(), where  # type: ignore[attr-defined]
+            for key in a:
+                compare(a[key], b[key], f"{where}/{key}")  # type: ignore[index]
+        elif isinstance(a, list):
+            for index, (x, y) in enumerate(zip(a, b, strict=True)):  # type: ignore[call-overload]
+                compare(x, y, f"{where}/{index}")
+
+    for part in ("nets", "optimizers", "average"):
+        compare(first[part], second[part], part)
+
+
+def test_the_same_seed_trains_the_same_network(pictures: Path, tmp_path: Path) -> None:
+    short = dataclasses.replace(LOOP, kimg=0.008)  # two steps
+    train(pictures, tmp_path / "a", short)
+    train(pictures, tmp_path / "b", short)
+    assert_same_state(tmp_path / "a", tmp_path / "b")
+    other = dataclasses.replace(short, seed=1)
+    train(pictures, tmp_path / "c", other)
+    a, c = load_checkpoint(tmp_path / "a"), load_checkpoint(tmp_path / "c")
+    assert a is not None
+    assert c is not None
+    assert not torch.equal(a["average"]["layers.0.weight"], c["average"]["layers.0.weight"])
+
+
+def test_n_and_n_steps_equal_2n(pictures: Path, tmp_path: Path) -> None:
+    train(pictures, tmp_path / "straight")
+    halfway = train(pictures, tmp_path / "twice", dataclasses.replace(LOOP, kimg=0.012))
+    assert halfway.shown == 12
+    train(pictures, tmp_path / "twice")
+    assert_same_state(tmp_path / "straight", tmp_path / "twice")
+    assert torch.equal(
+        load_model_file(tmp_path / "straight/model.safetensors").main.layers[0].weight,  # type: ignore[index, union-attr]
+        load_model_file(tmp_path / "twice/model.safetensors").main.layers[0].weight,  # type: ignore[index, union-attr]
+    )
+
+
+def test_ctrl_c_finishes_the_step_and_the_run_goes_on_as_if_nothing_had_happened(
+    pictures: Path, tmp_path: Path
+) -> None:
+    train(pictures, tmp_path / "straight")
+    stopped = train(pictures, tmp_path / "stopped", watch=lambda progress: os.kill(os.getpid(), signal.SIGINT))
+    assert not stopped.finished
+    assert 0 < stopped.shown < 24
+    train(pictures, tmp_path / "stopped")
+    assert_same_state(tmp_path / "straight", tmp_path / "stopped")
+
+
+def test_upres_resumes_to_the_bit_and_its_model_loads(tmp_path: Path) -> None:
+    large = draw_pictures(tmp_path / "large", count=2, size_px=264)
+    settings = UpresSettings(guide="none", width=1 / 16, critic_width=4, warmup_steps=1)
+    loop = dataclasses.replace(LOOP, kimg=0.008, batch=2)
+
+    def run(out: Path, kimg: float) -> Outcome:
+        task = make_upres_task([large], settings, TileAugment(), 0, lambda path, reason: None)
+        return fit(task, dataclasses.replace(loop, kimg=kimg), out)
+
+    run(tmp_path / "straight", 0.008)
+    run(tmp_path / "twice", 0.004)
+    outcome = run(tmp_path / "twice", 0.008)
+    assert_same_state(tmp_path / "straight", tmp_path / "twice")
+    model = load_model_file(outcome.model)
+    assert model.main(torch.zeros(1, 3, 32, 32)).shape == (1, 3, 256, 256)
+    assert model.critic is not None
+    again = dataclasses.replace(settings, init_from=outcome.model)
+    fit(make_upres_task([large], again, TileAugment(), 0, lambda path, reason: None), loop, tmp_path / "tuned")
+
+
+def test_a_run_leaves_log_previews_and_a_model_that_makes_pictures(pictures: Path, tmp_path: Path) -> None:
+    told: list[Progress] = []
+    outcome = train(pictures, tmp_path / "run", watch=told.append)
+    assert outcome.finished
+    lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert [line["kimg"] for line in lines] == [0.008, 0.016, 0.024]
+    assert {"discriminator/loss", "generator/loss", "generator/gradient_norm"} <= lines[0].keys()
+    assert told[-1].seconds_left == 0
+    assert sorted(path.name for path in (tmp_path / "run").glob("preview-*.jpg"))
+    assert list((tmp_path / "run/curves").glob("events*"))
+    made = load_generator(outcome.model, dtype="float32").generate(torch.randn(2, 100))
+    assert made.shape == (2, 3, 64, 64)
+
+
+def test_training_stops_at_gradients_that_are_not_numbers_and_keeps_the_last_checkpoint(
+    pictures: Path, tmp_path: Path
+) -> None:
+    train(pictures, tmp_path / "run", dataclasses.replace(LOOP, kimg=0.008))
+    before = (tmp_path / "run/checkpoint.pt").read_bytes()
+    state = load_checkpoint(tmp_path / "run")
+    assert state is not None
+    state["nets"]["generator"]["layers.0.weight"][0, 0] = torch.nan
+    torch.save(state, tmp_path / "run/checkpoint.pt")
+    poisoned = (tmp_path / "run/checkpoint.pt").read_bytes()
+    with pytest.raises(UpimagineError, match="no longer numbers"):
+        train(pictures, tmp_path / "run")
+    assert (tmp_path / "run/checkpoint.pt").read_bytes() == poisoned != before
+
+
+def test_a_resume_with_other_settings_says_which(pictures: Path, tmp_path: Path) -> None:
+    train(pictures, tmp_path / "run", dataclasses.replace(LOOP, kimg=0.004))
+    with pytest.raises(UpimagineError, match="batch was 4, now 2"):
+        train(pictures, tmp_path / "run", dataclasses.replace(LOOP, batch=2))
+
+
+def test_a_damaged_checkpoint_is_named(pictures: Path, tmp_path: Path) -> None:
+    train(pictures, tmp_path / "run", dataclasses.replace(LOOP, kimg=0.004))
+    path = tmp_path / "run/checkpoint.pt"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(UpimagineError, match=r"checkpoint\.pt is damaged"):
+        train(pictures, tmp_path / "run")
+
+
+def test_bad_pictures_are_named_and_passed_over(pictures: Path, tmp_path: Path) -> None:
+    (pictures / "cut.png").write_bytes((pictures / "00.png").read_bytes()[:100])
+    (pictures / "text.jpg").write_text("not a picture")
+    skipped: list[Path] = []
+    make_dcgan_task([pictures], TINY, 0, lambda path, reason: skipped.append(path))
+    assert [path.name for path in skipped] == ["cut.png", "text.jpg"]
+
+
+def test_folders_without_usable_pictures_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for folder, words in ((tmp_path / "empty", "holds no pictures"), (tmp_path / "none", "is not a folder")):
+        with pytest.raises(UpimagineError, match=words):
+            make_dcgan_task([folder], TINY, 0, lambda path, reason: None)
+    small = draw_pictures(tmp_path / "small", count=1, size_px=100)
+    with pytest.raises(UpimagineError, match="no picture could be used for tiles of 256 px"):
+        make_upres_task([small], UpresSettings(guide="none"), TileAugment(), 0, lambda path, reason: None)
+
+
+def test_every_epoch_shows_every_picture_once() -> None:
+    for epoch in range(3):
+        assert sorted(drawn_at(epoch * 7 + place, 7, seed=5)[0] for place in range(7)) == list(range(7))
+    first, second = ([drawn_at(place, 50, seed=5)[0] for place in range(start, start + 50)] for start in (0, 50))
+    assert first != second
+
+
+def test_ema_half_life() -> None:
+    assert ema_beta(100, 10**9, ema_kimg=1, rampup=1.0) ** 10 == pytest.approx(0.5)  # 1000 pictures halve the weight
+    assert ema_beta(100, 1000, ema_kimg=1000, rampup=0.1) == pytest.approx(0.5)  # early: 100 pictures do
+
+
+def test_diff_augment_changes_rows_apart_and_lets_gradients_through() -> None:
+    torch.manual_seed(0)
+    picture = (torch.rand(1, 3, 32, 32) * 2 - 1).repeat(4, 1, 1, 1).requires_grad_()
+    changed = diff_augment(picture)
+    assert changed.shape == picture.shape
+    assert all(not torch.equal(changed[0], changed[i]) for i in range(1, 4))
+    changed.square().sum().backward()
+    assert picture.grad is not None
+    assert picture.grad.abs().sum() > 0
+
+
+def test_diff_augment_policies_do_what_they_say() -> None:
+    torch.manual_seed(0)
+    picture = torch.rand(8, 3, 32, 32) + 0.5  # no zeros
+    assert torch.equal(diff_augment(picture, ()), picture)
+    moved = diff_augment(picture, ("translation",))
+    for before, after in zip(picture, moved, strict=True):
+        shifts = [
+            (dy, dx)
+            for dy in range(-4, 5)
+            for dx in range(-4, 5)
+            if torch.equal(
+                after[:, max(dy, 0) : 32 + min(dy, 0), max(dx, 0) : 32 + min(dx, 0)],
+                before[:, max(-dy, 0) : 32 + min(-dy, 0), max(-dx, 0) : 32 + min(-dx, 0)],
+            )
+        ]
+        assert len(shifts) == 1
+    holes = (diff_augment(picture, ("cutout",)) == 0).float().mean(dim=(1, 2, 3))
+    assert (holes <= 0.25).all()
+    assert (holes >= 0.0625).all()
+    grey = diff_augment(torch.full((4, 3, 8, 8), 0.3), ("color",))
+    assert (grey.std(dim=(1, 2, 3)) < 1e-6).all()  # brightness alone can move a flat grey
+    with pytest.raises(ValueError, match="unknown augmentation"):
+        diff_augment(picture, ("solarise",))
