@@ -49,10 +49,11 @@ class PerceptualLoss(nn.Module):
             target_maps = self.features(target, self.layers)
         distances = []
         for name in self.layers:
-            wanted = target_maps[name].float()
-            distance = (maps[name].float() - wanted).abs().mean()
+            # Differences in the maps' own format (bf16: half the memory moved), sums in float32.
+            wanted = target_maps[name]
+            distance = (maps[name] - wanted).abs().mean(dtype=torch.float32)
             # The floor keeps a layer that is wholly dead on a flat target from dividing by zero.
-            distances.append(distance / wanted.abs().mean().clamp_min(1e-6))
+            distances.append(distance / wanted.abs().mean(dtype=torch.float32).clamp_min(1e-6))
         return torch.stack(distances).mean()
 
 
