@@ -21,11 +21,13 @@ from upimagine.data.folder import list_pictures
 from upimagine.data.tiles import low_plane
 from upimagine.errors import UpimagineError
 from upimagine.guide.faces import FaceGuide
+from upimagine.make.stages import render_settings
 from upimagine.measure.enlargement import Enlarger, evaluate
 from upimagine.models.loaded import load_upscaler
 from upimagine.nets.vgg import load_vgg16
 from upimagine.pixels.resizing import resize_antialiased
-from upimagine.render.enlarge import MemorySink, Settings
+from upimagine.recipe import Enlarge
+from upimagine.render.enlarge import MemorySink
 from upimagine.render.enlarge import enlarge as enlarge_tiled
 
 
@@ -34,13 +36,15 @@ def through_model(model: str) -> Enlarger:
     upscaler = load_upscaler(model)
     guide = FaceGuide("rgb" if upscaler.guide_channels == 3 else "channels") if upscaler.guide_channels else None
 
+    settings = render_settings(Enlarge(model=model), upscaler.window_px)
+
     def enlarge(low: Tensor) -> Tensor:
         height, width = low.shape[-2:]
         # Landmarks are looked for at the size a generator makes, four thirds of the plane, as in training.
         seen = resize_antialiased(low, (height * 4 // 3, width * 4 // 3))
         drawn = None if guide is None else guide.draw(seen, (height, width))
         sink = MemorySink()
-        enlarge_tiled(low, upscaler, guide=drawn, critic=upscaler.critic, settings=Settings(), sink=sink)
+        enlarge_tiled(low, upscaler, guide=drawn, critic=upscaler.critic, settings=settings, sink=sink)
         return sink.picture()
 
     return enlarge

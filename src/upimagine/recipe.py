@@ -52,9 +52,9 @@ class Enlarge(_Stage):
     realism: float = 1.0  # weights of a candidate's scores
     sharpness: float = 0.5
     contrast: float = 0.0
-    agreement: float = 1.0  # how much neighbouring tiles must agree
+    agreement: float = 50.0  # how much neighbouring tiles must agree: cost of a mean squared difference of 1
     veto_db: float = 3.0  # a candidate this much less faithful than the best of its tile never wins
-    tone_match: int = Field(default=2, ge=0)  # rounds of bringing the result's low-res plane back to the input's
+    tone_match: int = Field(default=3, ge=0)  # rounds of bringing the result's low-res plane back to the input's
     batch: int = Field(default=32, ge=1)  # tiles a network call
 
 
@@ -73,7 +73,7 @@ class Recipe(_Stage):
     """The whole walk."""
 
     name: str
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     stage: tuple[Stage, ...]
 
 

@@ -17,9 +17,9 @@ class Arguments:
 
     picture: Positional[Path]
     """a picture that upimagine made"""
-    out: Annotated[Path | None, arg(aliases=["-o"])] = None
+    out: Annotated[Path | None, arg(aliases=["-o"], metavar="PATH", help_behavior_hint="")] = None
     """the result's file; default: NAME-again beside the picture"""
-    source: Path | None = None
+    source: Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="")] = None
     """the picture that was enlarged, where it has moved since"""
     overwrite: bool = False
     """replace a result that is already there"""

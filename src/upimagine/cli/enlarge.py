@@ -21,13 +21,13 @@ class Arguments:
     """longer side of the result, in pixels"""
     with_model: Annotated[UseAppendAction[tuple[str, ...]], arg(name="with", metavar="MODEL")] = ()
     """a model by name or path; give it several times for several stages; default: chosen by size and face"""
-    out: Annotated[Path | None, arg(aliases=["-o"])] = None
+    out: Annotated[Path | None, arg(aliases=["-o"], metavar="PATH", help_behavior_hint="")] = None
     """the result's file, or a folder when there are several; default: NAME-TO.png beside each picture"""
     stride: int = 24
     """low-res pixels from tile to tile; smaller is slower and smoother"""
     flips: bool = True
     """try each tile mirrored, too, and keep the better one"""
-    bit_depth: int | None = None
+    bit_depth: Annotated[int | None, arg(metavar="INT", help_behavior_hint="")] = None
     """8 or 16; default: 16 where the format can hold it"""
     dpi: float = 300
     """print resolution to state in the file"""
@@ -54,6 +54,8 @@ def run(arguments: list[str]) -> int:
     folder = len(pictures) > 1 or any(given.is_dir() for given in chosen.pictures)
     if folder and chosen.out is not None and chosen.out.suffix:
         raise UpimagineError(f"{len(pictures)} pictures cannot all go to the file {chosen.out}; give -o a folder")
+    if chosen.stride < 1:
+        raise UpimagineError(f"--stride {chosen.stride} cannot work; choose 1 to 32")
     options = Enlarge(model="", stride_px=chosen.stride, flips=chosen.flips)
     machine = settle(chosen.device)
     done: list[Enlarged] = []

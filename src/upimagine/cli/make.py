@@ -20,9 +20,9 @@ class Arguments:
 
     recipe: Positional[str] = "portrait"
     """a built-in recipe (portrait) or a .toml file"""
-    out: Annotated[Path | None, arg(aliases=["-o"])] = None
+    out: Annotated[Path | None, arg(aliases=["-o"], metavar="PATH", help_behavior_hint="")] = None
     """folder for the results; default: out/RECIPE"""
-    seed: int | None = None
+    seed: Annotated[int | None, arg(metavar="INT", help_behavior_hint="")] = None
     """another number, other pictures; default: the recipe's"""
     overwrite: bool = False
     """replace results that are already there"""

@@ -19,7 +19,7 @@ class Arguments:
     """a generator by name or path"""
     count: Annotated[int, arg(aliases=["-n"])] = 500
     """how many"""
-    out: Annotated[Path | None, arg(aliases=["-o"])] = None
+    out: Annotated[Path | None, arg(aliases=["-o"], metavar="PATH", help_behavior_hint="")] = None
     """folder for the results; default: out/MODEL"""
     seed: int = 0
     """another number, other pictures"""

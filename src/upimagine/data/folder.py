@@ -21,6 +21,8 @@ def list_pictures(folders: list[Path]) -> list[Path]:
 
     Raises UpimagineError when a folder is missing or holds no picture.
     """
+    if not folders:
+        raise UpimagineError("no folder of pictures was named; give --data one")
     found: list[Path] = []
     for folder in folders:
         if not folder.is_dir():

@@ -51,7 +51,7 @@ def again(
             load_upscaler(done.stage.model, machine.device, machine.dtype).file.sha256,
             done.model_sha256,
         )
-    start = _origin(recipe.origin, machine, Path(source) if source is not None else None)
+    start = _origin(recipe.origin, machine, Path(source) if source is not None else None, Path(picture).parent)
     stages = [(done.stage, done.size_px) for done in recipe.enlarge]
     enlarged = finish(
         start, stages, out, recipe.origin, machine, bit_depth=recipe.bit_depth, dpi=recipe.dpi,
@@ -60,8 +60,8 @@ def again(
     return Again(enlarged, _doubts(recipe))
 
 
-def _origin(origin: Origin, machine: Machine, source: Path | None) -> Tensor:
-    """The picture (1, 3, H, W) at the beginning of the walk."""
+def _origin(origin: Origin, machine: Machine, source: Path | None, beside: Path) -> Tensor:
+    """The picture (1, 3, H, W) at the beginning of the walk; recorded paths start at the folder `beside`."""
     if origin.latent is not None and origin.model is not None:
         generator = load_generator(origin.model, machine.device, machine.dtype)
         _check(origin.model, generator.file.sha256, origin.model_sha256 or "")
@@ -70,7 +70,7 @@ def _origin(origin: Origin, machine: Machine, source: Path | None) -> Tensor:
         raise UpimagineError(
             "the recipe names neither a latent vector nor a picture to begin with; it cannot be walked"
         )
-    path = source or Path(origin.picture)
+    path = source or beside / origin.picture
     if not path.is_file():
         raise UpimagineError(f"{path}, from which it was made, is not there; name it with --source")
     if file_sha256(path) != origin.picture_sha256:

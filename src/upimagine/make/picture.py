@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,8 @@ def enlarge(
     every stage (its `model` and `plane_px` are ignored). `bit_depth` None takes 16 where the format can hold it.
     Raises PictureError for a picture that cannot be used, UpimagineError for models and outputs.
     """
+    if bit_depth not in (None, 8, 16):
+        raise UpimagineError(f"--bit-depth {bit_depth} cannot work; choose 8 or 16")
     out = pixels.claim(out, overwrite)
     machine = machine or settle()
     opened = pixels.read(picture).pixels[None]  # (1, 3, H, W) in [-1, 1]
@@ -68,7 +71,7 @@ def enlarge(
     chain = models or choose_models(opened, to_px)
     options = options or Enlarge(model=chain[0])
     stages = plan_stages(opened, chain, to_px, options, machine)
-    origin = Origin(picture=str(Path(picture).resolve()), picture_sha256=file_sha256(Path(picture)))
+    origin = Origin(picture=_seen_from(out.parent, Path(picture)), picture_sha256=file_sha256(Path(picture)))
     return finish(opened, stages, out, origin, machine, bit_depth=bit_depth, dpi=dpi, overwrite=overwrite, watch=watch)
 
 
@@ -148,6 +151,14 @@ def plan_stages(
 def _scaled(height: int, width: int, longer_px: int) -> tuple[int, int]:
     ratio = longer_px / max(height, width)
     return max(1, round(height * ratio)), max(1, round(width * ratio))
+
+
+def _seen_from(folder: Path, picture: Path) -> str:
+    """The way from the result's folder to the picture: it survives moving both, and tells strangers no home folder."""
+    try:
+        return Path(os.path.relpath(picture.resolve(), folder.resolve())).as_posix()
+    except ValueError:  # on another drive
+        return picture.name
 
 
 def file_sha256(path: Path) -> str:

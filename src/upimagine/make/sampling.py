@@ -12,6 +12,7 @@ from torch import Tensor
 from upimagine import pixels
 from upimagine.choose.ranking import best_first, combine, face_symmetry_score, sharpness_score
 from upimagine.choose.sheet import contact_sheet
+from upimagine.errors import UpimagineError
 from upimagine.guide.faces import find_face
 from upimagine.make.stages import Machine, Watch
 from upimagine.models.loaded import LoadedGenerator, load_generator
@@ -55,6 +56,10 @@ def sample(
     """Make `count` pictures and score them by critic, sharpness and face. Raises UpimagineError for a wrong model."""
     machine = machine or Machine()
     weights = weights or Choose()
+    if seed < 0 or count < 1:
+        raise UpimagineError(
+            f"seed {seed} and count {count} cannot work: choose a seed of 0 or more and a count of 1 or more"
+        )
     generator = load_generator(model, machine.device, machine.dtype)
     latents = torch.stack([latent(seed, index, generator.latent_dim) for index in range(count)])
     pictures, realism = [], []
@@ -68,7 +73,8 @@ def sample(
     scores = {"sharpness": sharpness_score(everything)}
     if realism:
         scores["realism"] = torch.cat(realism)
-    scores |= _face_scores(everything, watch)
+    if weights.face > 0 or weights.symmetry > 0:
+        scores |= _face_scores(everything, watch)
     used = {name: getattr(weights, name) for name in scores if getattr(weights, name) > 0}
     return Candidates(latents, everything, scores, combine(scores, used))
 

@@ -48,20 +48,7 @@ def run_stage(
     full_px = (plane_px[0] * upscaler.scale, plane_px[1] * upscaler.scale)
     if size_px is not None and size_px != full_px:
         sink = _Cropped(sink, full_px, size_px)
-    settings = Settings(
-        stride_px=min(stage.stride_px, upscaler.window_px),
-        feather_px=stage.feather_px,
-        flips=stage.flips,
-        contrasts=stage.contrasts,
-        saturations=stage.saturations,
-        realism=stage.realism,
-        sharpness=stage.sharpness,
-        contrast=stage.contrast,
-        veto_db=stage.veto_db,
-        agreement=stage.agreement,
-        tone_match=stage.tone_match,
-        batch_tiles=stage.batch,
-    )
+    settings = render_settings(stage, upscaler.window_px)
     critic = upscaler.critic if stage.realism > 0 else None
     report = enlarge(
         plane,
@@ -84,6 +71,24 @@ def run_stage(
         winners=report.winners,
     )
     return done, report
+
+
+def render_settings(stage: Enlarge, window_px: int) -> Settings:
+    """A recipe's stage in the renderer's words, for a network with this window."""
+    return Settings(
+        stride_px=min(stage.stride_px, window_px),
+        feather_px=stage.feather_px,
+        flips=stage.flips,
+        contrasts=stage.contrasts,
+        saturations=stage.saturations,
+        realism=stage.realism,
+        sharpness=stage.sharpness,
+        contrast=stage.contrast,
+        veto_db=stage.veto_db,
+        agreement=stage.agreement,
+        tone_match=stage.tone_match,
+        batch_tiles=stage.batch,
+    )
 
 
 def in_memory(

@@ -63,6 +63,8 @@ def make(
     """
     recipe = recipe if isinstance(recipe, Recipe) else find_recipe(recipe)
     if seed is not None:
+        if seed < 0:
+            raise UpimagineError(f"a seed of {seed} cannot work; choose 0 or more")
         recipe = recipe.model_copy(update={"seed": seed})
     source, choice, enlargements, last, printing = _parts(recipe)
     folder, machine = Path(out), machine or settle()
