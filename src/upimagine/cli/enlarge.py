@@ -90,7 +90,8 @@ def run(arguments: list[str]) -> int:
                 "width": each.size_px[1],
                 "height": each.size_px[0],
                 "models": list(each.models),
-                "seconds": round(sum(report.total_s for report in each.reports), 1),
+                "seconds": round(each.seconds, 1),
+                "outside_networks": round(each.outside_share, 3),
             }
             for each in done
         ],

@@ -56,6 +56,14 @@ def run(arguments: list[str]) -> int:
         "portraits": [str(path) for path in made.portraits],
         "print": str(made.print) if made.print else None,
         "seconds": round(seconds, 1),
+        "rendering": [
+            {
+                "path": str(done.path),
+                "seconds": round(done.seconds, 2),
+                "outside_networks": round(done.outside_share, 3),
+            }
+            for done in made.enlarged
+        ],
     }
     lines = [
         f"sampled {made.sampled}, a face found in {made.with_face}; chosen {', '.join(map(str, made.chosen))}",
