@@ -192,6 +192,6 @@ def test_results_come_on_stdout_and_progress_does_not(models: dict[str, Path], t
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["sampled"] == 5
     assert done.stderr == ""
-    names = sorted(path.name for path in (tmp_path / "s").iterdir())
-    assert names == [*(f"{i:05d}.png" for i in range(5)), "contact-sheet.png", "scores.csv"]
+    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == ["contact-sheet.png", "pictures", "scores.csv"]
+    assert sorted(path.name for path in (tmp_path / "s/pictures").iterdir()) == [f"{i:05d}.png" for i in range(5)]
     assert len((tmp_path / "s/scores.csv").read_text().splitlines()) == 6

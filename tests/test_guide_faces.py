@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
+from mean_face import mean_face
 from torch import Tensor
 from torch.nn import functional
 
@@ -18,7 +19,7 @@ from upimagine.errors import PictureError, UpimagineError
 from upimagine.guide import points as ibug
 from upimagine.guide.dlib_points import DlibFinder
 from upimagine.guide.face import Face, rgb8
-from upimagine.guide.faces import FaceGuide, draw_mean_face, find_face, find_faces
+from upimagine.guide.faces import FaceGuide, find_face, find_faces
 from upimagine.guide.tflite import network
 from upimagine.roles import Guide
 
@@ -207,19 +208,10 @@ def test_guide_draws_all_faces(portrait: Tensor) -> None:
     assert raster[0, 4, :, :96].max() > 0.9 and raster[0, 4, :, 96:].max() > 0.9
 
 
-def test_mean_face_is_symmetric_and_in_its_box() -> None:
-    points = ibug.mean_face((0.0, 0.0, 1.0, 1.0))
-    assert points.min(axis=0).tolist() == [0, 0] and points.max(axis=0).tolist() == [1, 1]
-    np.testing.assert_allclose(ibug.mirror(points, 1), points, atol=2e-3)
-    raster = draw_mean_face((96, 96), "channels")
-    assert raster.shape == (1, 6, 96, 96)
-    assert all(raster[0, feature].max() > 0 for feature in range(5))  # the closed mouth is thinner than a pixel
-
-
 def test_mean_face_resembles_a_found_one(portrait: Tensor) -> None:
     face = found(portrait)
     low, high = face.points68.min(axis=0), face.points68.max(axis=0)
-    mean = ibug.mean_face((low[0], low[1], high[0], high[1]))
+    mean = mean_face((low[0], low[1], high[0], high[1]))
     assert mean_distance(face.points68, mean, face) < 0.08
 
 

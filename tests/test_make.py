@@ -15,7 +15,7 @@ from upimagine.errors import PictureError, UpimagineError
 from upimagine.make.again import again
 from upimagine.make.machine import settle
 from upimagine.make.picture import enlarge
-from upimagine.make.sampling import latent, make_one, sample
+from upimagine.make.sampling import latent, make_one, sample, save_samples
 from upimagine.make.walk import make
 from upimagine.models.loaded import load_generator, load_upscaler
 from upimagine.recipe import Choose, Enlarge, Print, Recipe, Sample, parse_resolved, read_recipe
@@ -62,9 +62,10 @@ def test_noise_to_print_and_the_same_pixels_again(recipe: Recipe, tmp_path: Path
     assert read_recipe(tmp_path / "out/recipe.toml") == recipe
 
     for path in (made.print, *made.portraits):
-        repeated = again(path, tmp_path / f"again{path.suffix}", overwrite=True)
+        copy = path.with_stem("again")
+        repeated = again(path, copy, overwrite=True)
         assert repeated.doubts == ()
-        first, second = pixels.read(path), pixels.read(tmp_path / f"again{path.suffix}")
+        first, second = pixels.read(path), pixels.read(copy)
         assert torch.equal(first.pixels, second.pixels)
         assert first.recipe == second.recipe
 
@@ -75,7 +76,12 @@ def test_the_recipe_in_a_picture_tells_everything(recipe: Recipe, tmp_path: Path
     text = pixels.read_recipe(made.print)
     assert text is not None
     resolved = parse_resolved(text, "print")
-    assert [done.stage.model for done in resolved.enlarge] == [str(models["portrait"]), str(models["detail"])]
+    # Named as seen from the output: a path from the root would tell strangers whose folders these are.
+    assert [(tmp_path / done.stage.model).resolve() for done in resolved.enlarge] == [
+        models["portrait"],
+        models["detail"],
+    ]
+    assert str(tmp_path.parent) not in text
     assert resolved.enlarge[1].plane_px == (64, 64)
     assert resolved.enlarge[1].size_px == (512, 512)
     rows, columns = resolved.enlarge[1].tiles
@@ -173,3 +179,75 @@ def test_pictures_too_small_to_go_by_are_refused(models: dict[str, Path], tmp_pa
     Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
     with pytest.raises(PictureError, match="only 1x1 pixels"):
         enlarge(tmp_path / "dot.png", tmp_path / "big.png", models=(str(models["detail"]),), machine=MACHINE)
+
+
+def test_models_that_moved_are_found_by_their_hash(recipe: Recipe, models: dict[str, Path], tmp_path: Path) -> None:
+    mine = tmp_path / "mine.safetensors"
+    mine.write_bytes(models["detail"].read_bytes())
+    pixels.write(tmp_path / "small.png", torch.rand(3, 40, 40) * 2 - 1)
+    enlarge(tmp_path / "small.png", tmp_path / "big.png", to_px=256, models=(str(mine),), machine=MACHINE)
+    moved = mine.rename(tmp_path / "moved.safetensors")
+    with pytest.raises(UpimagineError, match="does not exist"):
+        again(tmp_path / "big.png", tmp_path / "no.png")
+    again(tmp_path / "big.png", tmp_path / "yes.png", models=(moved,))
+    assert torch.equal(pixels.read(tmp_path / "big.png").pixels, pixels.read(tmp_path / "yes.png").pixels)
+
+
+def test_an_interrupted_walk_leaves_nothing_in_the_way(recipe: Recipe, tmp_path: Path) -> None:
+    def interrupt(what: str, done: int, total: int) -> None:
+        if what.startswith("enlarging"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make(recipe, tmp_path / "out", machine=MACHINE, watch=interrupt)
+    assert list((tmp_path / "out").iterdir()) == []
+    make(recipe, tmp_path / "out", machine=MACHINE)
+
+
+def test_a_large_photograph_keeps_what_it_shows(models: dict[str, Path], tmp_path: Path) -> None:
+    """Only what is finer than the photograph is invented, though the network's plane is an eighth of the result."""
+    random = torch.Generator().manual_seed(0)
+    photo = torch.rand(3, 256, 256, generator=random) - 0.5
+    pixels.write(tmp_path / "photo.png", photo)
+    enlarge(tmp_path / "photo.png", tmp_path / "big.png", to_px=512, models=(str(models["detail"]),), machine=MACHINE)
+    pooled = torch.nn.functional.avg_pool2d(pixels.read(tmp_path / "big.png").pixels, 2)
+    assert (pooled - photo).abs().mean() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        ("sample enlarge print", "needed are sample, choose"),
+        ("sample choose print", "needed are sample, choose"),
+        ("sample choose best enlarge print", "behind these at most one"),
+        ("sample choose choose enlarge print", "needed are sample, choose"),
+        ("sample keep enlarge print", "keeps 13 of 12"),
+    ],
+)
+def test_recipes_that_make_no_sense_are_refused_at_once(
+    recipe: Recipe, stages: str, message: str, tmp_path: Path
+) -> None:
+    source, choice, large, best, printing = recipe.stage
+    kinds = {
+        "sample": source,
+        "choose": choice,
+        "keep": choice.model_copy(update={"keep": 13}),
+        "enlarge": large,
+        "best": best,
+        "print": printing,
+    }
+    odd = recipe.model_copy(update={"stage": tuple(kinds[name] for name in stages.split())})
+    with pytest.raises(UpimagineError, match=message):
+        make(odd, tmp_path, machine=MACHINE)
+
+
+def test_samples_carry_their_recipe_and_are_made_again(models: dict[str, Path], tmp_path: Path) -> None:
+    saved = save_samples(str(models["generator"]), 5, tmp_path / "out", machine=MACHINE)
+    first = tmp_path / "out" / "pictures" / "00003.png"
+    again(first, tmp_path / "again.png")
+    assert torch.equal(pixels.read(first).pixels, pixels.read(tmp_path / "again.png").pixels)
+    assert saved.with_face == 5  # none has a face: then faces do not count
+    with pytest.raises(UpimagineError, match="overwrite"):
+        save_samples(str(models["generator"]), 2, tmp_path / "out", machine=MACHINE)
+    save_samples(str(models["generator"]), 2, tmp_path / "out", machine=MACHINE, overwrite=True)
+    assert len(list((tmp_path / "out" / "pictures").iterdir())) == 2

@@ -103,6 +103,13 @@ def test_bad_files_get_one_clear_line(models: dict[str, Path], tmp_path: Path) -
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("description", ["not json", "[1]", '{"format": 1}', '{"format": 1, "role": "x", "nets": 3}'])
+def test_damaged_descriptions_get_one_clear_line(description: str, tmp_path: Path) -> None:
+    save_file({"main.x": torch.zeros(1)}, tmp_path / "odd.safetensors", {"upimagine": description})
+    with pytest.raises(UpimagineError, match="has a damaged description"):
+        load(tmp_path / "odd.safetensors")
+
+
 def test_pickles_are_never_opened(tmp_path: Path) -> None:
     class Trap:
         def __reduce__(self) -> tuple[object, tuple[str]]:

@@ -6,6 +6,8 @@ import dataclasses
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 import torch
 from conftest import draw_pictures
 
+from upimagine.cli import main
 from upimagine.data.folder import drawn_at
 from upimagine.data.tiles import TileAugment
 from upimagine.errors import UpimagineError
@@ -149,6 +152,79 @@ def test_a_resume_with_other_settings_says_which(pictures: Path, tmp_path: Path)
     train(pictures, tmp_path / "run", dataclasses.replace(LOOP, kimg=0.004))
     with pytest.raises(UpimagineError, match="batch was 4, now 2"):
         train(pictures, tmp_path / "run", dataclasses.replace(LOOP, batch=2))
+
+
+def test_learning_rate_and_precision_may_change_on_the_way(pictures: Path, tmp_path: Path) -> None:
+    train(pictures, tmp_path / "run", dataclasses.replace(LOOP, kimg=0.004))
+    slower = dataclasses.replace(TINY, learning_rate=1e-6)
+    task = make_dcgan_task([pictures], slower, 0, lambda path, reason: None)
+    fit(task, dataclasses.replace(LOOP, kimg=0.008, precision="bf16"), tmp_path / "run")
+    state = load_checkpoint(tmp_path / "run")
+    assert state is not None
+    assert state["optimizers"]["generator"]["param_groups"][0]["lr"] == 1e-6
+    assert state["precision"] == "bf16"
+    # auto goes on as it began, whatever would be fastest at this instant
+    fit(task, dataclasses.replace(LOOP, kimg=0.012, precision="auto"), tmp_path / "run")
+    state = load_checkpoint(tmp_path / "run")
+    assert state is not None
+    assert state["precision"] == "bf16"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["dcgan", "--size-px", "96"], "choose one of 64, 128, 256"),
+        (["dcgan", "--augment", "solarise"], "solarise is unknown"),
+        (["dcgan", "--learning-rate", "0"], "--learning-rate between"),
+        (["dcgan", "--seed", "-1"], "--seed -1 cannot work"),
+        (["dcgan", "--tick-kimg", "0"], "--tick-kimg 0.0 cannot work"),
+        (["dcgan", "--threads", "-1"], "--threads -1 cannot work"),
+        (["dcgan", "--batch", "0"], "use at least 1"),
+        (["dcgan", "--device", "toaster"], "'toaster' is unknown"),
+        (["dcgan", "--device", "cuda:99"], "is not here"),
+        (["dcgan", "--precision", "fp16", "--device", "cpu"], "needs an NVIDIA GPU"),
+        (["upres", "--scales", "0"], "give numbers above 0"),
+        (["upres", "--gan-weight", "-1"], "--gan-weight -1.0 cannot work"),
+    ],
+)
+def test_wrong_arguments_get_one_clear_line(
+    arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    large = draw_pictures(tmp_path / "large", count=1, size_px=264)
+    wide = [] if arguments[0] == "upres" else ["--width", "4"]
+    assert main(["train", *arguments, *wide, "--data", str(large), "--out", str(tmp_path / "run")]) == 1
+    told = capsys.readouterr().err
+    assert words in told
+    assert told.count("\n") == 1
+
+
+def test_an_output_that_is_a_file_is_named(pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(UpimagineError, match="run: cannot be written"):
+        train(pictures, tmp_path / "run")
+    assert (tmp_path / "run").read_text() == "mine"
+
+
+def test_a_full_disk_keeps_the_checkpoint_before(tmp_path: Path) -> None:
+    script = """
+import resource, signal, sys, torch
+from pathlib import Path
+from upimagine.errors import UpimagineError
+from upimagine.train.checkpoint import load_checkpoint, save_checkpoint
+run = Path(sys.argv[1])
+save_checkpoint(run, {"step": 1})
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    save_checkpoint(run, {"step": 2, "x": torch.zeros(1_000_000)})
+except UpimagineError as error:
+    print(str(error))
+print(load_checkpoint(run), sorted(path.name for path in run.iterdir()))
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert "checkpoint before it is kept" in lines[0]
+    assert lines[1] == "{'step': 1} ['checkpoint.pt']"
 
 
 def test_a_damaged_checkpoint_is_named(pictures: Path, tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import time
 
 import torch
 
+from upimagine.errors import UpimagineError
+
 
 @functools.cache
 def bf16_is_faster(device_type: str = "cpu") -> bool:
@@ -31,7 +33,17 @@ def bf16_is_faster(device_type: str = "cpu") -> bool:
 
 
 def pick_device(name: str = "auto") -> str:
-    """ "auto" is the GPU when there is one, else the CPU; any other name is taken as torch writes it."""
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """ "auto" is the GPU when there is one, else the CPU; other names are torch's (cpu, cuda, cuda:1, mps).
+
+    Raises UpimagineError for a name that torch does not know and for a device that is not here.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(name).type
+    except RuntimeError as error:
+        raise UpimagineError(f"device {name!r} is unknown; choose auto, cpu, cuda or mps") from error
+    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not here.get(kind, False):
+        raise UpimagineError(f"device {name!r} is not here, or this PyTorch cannot use it; choose auto or cpu")
+    return name

@@ -5,16 +5,16 @@ from __future__ import annotations
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from upimagine.errors import UpimagineError
 
 
 class _Stage(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Sample(_Stage):
@@ -31,10 +31,19 @@ class Choose(_Stage):
     kind: Literal["choose"] = "choose"
     keep: int = Field(default=4, ge=1)
     best_share: float = Field(default=0.2, gt=0, le=1)  # only this share, by score, is looked at for diversity
-    realism: float = 1.0  # weight of the critic's score
-    sharpness: float = 0.3  # weight of the variance of the Laplacian
-    face: float = 1.0  # weight of the landmark finder's certainty; pictures without a face are never kept
-    symmetry: float = 0.3  # weight of how alike both halves of the face are
+    realism: float = Field(default=1.0, ge=0)  # weight of the critic's score
+    sharpness: float = Field(default=0.3, ge=0)  # weight of the variance of the Laplacian
+    face: float = Field(default=1.0, ge=0)  # weight of the finder's certainty; pictures without a face are never kept
+    symmetry: float = Field(default=0.3, ge=0)  # weight of how alike both halves of the face are
+
+    @model_validator(mode="after")
+    def _by_something(self) -> Self:
+        if not any((self.realism, self.sharpness, self.face, self.symmetry)):
+            raise ValueError("all weights are 0; give at least one score a weight to choose by")
+        return self
+
+
+_Factor = Annotated[float, Field(gt=0, le=4)]
 
 
 class Enlarge(_Stage):
@@ -43,17 +52,26 @@ class Enlarge(_Stage):
     kind: Literal["enlarge"] = "enlarge"
     model: str
     plane_px: int | None = Field(default=None, ge=8)  # the short side is first brought to this; None: as it comes
+    short_px: int | None = Field(default=None, ge=8)  # the result is resampled to this short side; None: as it comes
+    keep_detail: bool = False  # hold the result to all detail of a picture larger than the plane, not to the plane
+    finder: Literal["mediapipe", "dlib"] = "mediapipe"  # of the face that guides
     best_only: bool = False  # only the best picture goes on from here
     stride_px: int = Field(default=24, ge=1)  # between tiles, in pixels of the plane
+    blend: Literal["feather", "cut", "multiband"] = "feather"  # how tiles become one picture
     feather_px: int = Field(default=32, ge=0)  # width of the transition between tiles, in output pixels
     flips: bool = True  # each tile is also tried mirrored
-    contrasts: tuple[float, ...] = (1.0,)
-    saturations: tuple[float, ...] = (1.0,)
-    realism: float = 1.0  # weights of a candidate's scores
-    sharpness: float = 0.5
-    contrast: float = 0.0
-    agreement: float = 50.0  # how much neighbouring tiles must agree: cost of a mean squared difference of 1
-    veto_db: float = 3.0  # a candidate this much less faithful than the best of its tile never wins
+    contrasts: tuple[_Factor, ...] = (1.0,)  # … and with these contrasts
+    saturations: tuple[_Factor, ...] = (1.0,)  # … and saturations
+    realism: float = Field(default=1.0, ge=0)  # weights of a candidate's scores
+    sharpness: float = Field(default=0.5, ge=0)
+    contrast: float = Field(default=0.0, ge=0)
+    agreement: float = Field(
+        default=50.0, ge=0
+    )  # how much neighbouring tiles must agree: cost of a mean squared difference of 1
+    veto_db: float = Field(
+        default=3.0, ge=0
+    )  # a candidate this much less faithful than the best of its tile never wins
+    floor_db: float | None = None  # one less faithful than this never wins, unless none is better
     tone_match: int = Field(default=3, ge=0)  # rounds of bringing the result's low-res plane back to the input's
     batch: int = Field(default=32, ge=1)  # tiles a network call
 
@@ -63,7 +81,7 @@ class Print(_Stage):
 
     kind: Literal["print"] = "print"
     bit_depth: Literal[8, 16] = 16
-    dpi: float = Field(default=300, gt=0)
+    dpi: float = Field(default=300, ge=1, le=100_000)
 
 
 Stage = Annotated[Sample | Choose | Enlarge | Print, Field(discriminator="kind")]
@@ -96,19 +114,23 @@ class Done(_Stage):
     plane_px: tuple[int, int]  # height, width of the low-res plane
     size_px: tuple[int, int]  # height, width that were kept
     tiles: tuple[int, int]  # rows, columns
+    steady: bool = True  # False where memory ran out on the way, so that not all tiles ran in equal batches
     winners: tuple[tuple[int, ...], ...]  # which variant won each tile
 
 
 class Resolved(_Stage):
-    """Everything needed to make the same pixels again, as embedded in every output."""
+    """Everything needed to make the same pixels again, as embedded in every output.
+
+    Models that are not built in, and pictures, are named as seen from the folder of the output.
+    """
 
     upimagine: str
     torch: str
-    device: str
-    dtype: str
-    threads: int
-    bit_depth: int = Field(ge=8, le=16, multiple_of=8)
-    dpi: float
+    device: str = Field(pattern=r"^[a-z]+(:\d+)?$")
+    dtype: Literal["float32", "bfloat16"]
+    threads: int = Field(ge=1, le=4096)
+    bit_depth: Literal[8, 16]
+    dpi: float | None = Field(default=None, ge=1, le=100_000)
     origin: Origin
     enlarge: tuple[Done, ...]
 

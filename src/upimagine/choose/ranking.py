@@ -8,24 +8,11 @@ import torch
 from torch import Tensor
 
 from upimagine.errors import UpimagineError
+from upimagine.guide.points import MIRROR
 from upimagine.losses.sharpness import laplacian_variance
 
 _CLIP = 3.0
 _MAD_TO_SIGMA = 1.4826
-
-# Where each of the 68 landmarks (iBUG 300-W order) lands in a mirror.
-_MIRROR = [
-    *range(16, -1, -1),  # jaw
-    *range(26, 16, -1),  # brows
-    *range(27, 31),  # bridge of the nose
-    *range(35, 30, -1),  # nostrils
-    *(45, 44, 43, 42, 47, 46),  # right eye
-    *(39, 38, 37, 36, 41, 40),  # left eye
-    *range(54, 47, -1),  # upper lip
-    *range(59, 54, -1),  # lower lip
-    *range(64, 59, -1),  # upper lip, inner edge
-    *(67, 66, 65),  # lower lip, inner edge
-]
 
 
 def combine(scores: Mapping[str, Tensor], weights: Mapping[str, float] | None = None) -> Tensor:
@@ -73,7 +60,7 @@ def face_symmetry_score(points: Tensor) -> Tensor:
     y, x = points.double().unbind(-1)
     face = torch.complex(x, y)  # (N, 68); as complex numbers a similarity is one factor
     face = face - face.mean(1, keepdim=True)
-    mirrored = -face[:, _MIRROR].conj()
+    mirrored = -face[:, list(MIRROR)].conj()
     factor = (mirrored.conj() * face).sum(1, keepdim=True) / mirrored.abs().square().sum(1, keepdim=True)
     rest = (face - factor * mirrored).abs().square().mean(1).sqrt()
     eyes = (face[:, 36:42].mean(1) - face[:, 42:48].mean(1)).abs()

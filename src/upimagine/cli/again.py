@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 from upimagine.cli.frame import parse, progress, tell, warn
 
@@ -21,6 +21,8 @@ class Arguments:
     """the result's file; default: NAME-again beside the picture"""
     source: Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="")] = None
     """the picture that was enlarged, where it has moved since"""
+    with_model: Annotated[UseAppendAction[tuple[Path, ...]], arg(name="with", metavar="MODEL")] = ()
+    """model files it was made with, where they have moved since"""
     overwrite: bool = False
     """replace a result that is already there"""
     json: bool = False
@@ -34,7 +36,9 @@ def run(arguments: list[str]) -> int:
 
     out = chosen.out or chosen.picture.with_stem(chosen.picture.stem + "-again")
     with progress() as watch:
-        made = again(chosen.picture, out, source=chosen.source, overwrite=chosen.overwrite, watch=watch)
+        made = again(
+            chosen.picture, out, source=chosen.source, models=chosen.with_model, overwrite=chosen.overwrite, watch=watch
+        )
     for doubt in made.doubts:
         warn(f"upimagine again: {doubt}; the last bits may differ")
     height, width = made.enlarged.size_px

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
@@ -23,7 +23,7 @@ class Arguments:
     """a model by name or path; give it several times for several stages; default: chosen by size and face"""
     out: Annotated[Path | None, arg(aliases=["-o"], metavar="PATH", help_behavior_hint="")] = None
     """the result's file, or a folder when there are several; default: NAME-TO.png beside each picture"""
-    stride: int = 24
+    stride: int = 16
     """low-res pixels from tile to tile; smaller is slower and smoother"""
     flips: bool = True
     """try each tile mirrored, too, and keep the better one"""
@@ -33,6 +33,8 @@ class Arguments:
     """print resolution to state in the file"""
     overwrite: bool = False
     """replace results that are already there"""
+    finder: Literal["mediapipe", "dlib"] = "mediapipe"
+    """of the face that guides; dlib needs its extra and a model file"""
     device: str = "auto"
     """cpu, cuda, …; auto takes the GPU when there is one"""
     json: bool = False
@@ -52,16 +54,23 @@ def run(arguments: list[str]) -> int:
     if not pictures:
         raise UpimagineError("no picture was named; give files or folders")
     folder = len(pictures) > 1 or any(given.is_dir() for given in chosen.pictures)
-    if folder and chosen.out is not None and chosen.out.suffix:
+    if folder and chosen.out is not None and chosen.out.suffix and not chosen.out.is_dir():
         raise UpimagineError(f"{len(pictures)} pictures cannot all go to the file {chosen.out}; give -o a folder")
     if chosen.stride < 1:
         raise UpimagineError(f"--stride {chosen.stride} cannot work; choose 1 to 32")
-    options = Enlarge(model="", stride_px=chosen.stride, flips=chosen.flips)
+    targets = [_target(path, chosen.out, chosen.to, folder) for path in pictures]
+    for path, target in zip(pictures, targets, strict=True):
+        if targets.count(target) > 1:
+            raise UpimagineError(f"{path} and another picture would both become {target}; enlarge them apart")
+    options = Enlarge(model="", stride_px=chosen.stride, flips=chosen.flips, finder=chosen.finder, keep_detail=True)
     machine = settle(chosen.device)
     done: list[Enlarged] = []
     failed: list[str] = []
-    for path in pictures:
-        out = _target(path, chosen.out, chosen.to, folder)
+    for path, out in zip(pictures, targets, strict=True):
+        if folder and out.exists() and not chosen.overwrite:
+            warn(f"upimagine enlarge: {out} exists and is kept; add --overwrite to replace it")
+            failed.append(str(path))
+            continue
         try:
             with progress() as watch:
                 enlarged = enlarge(
@@ -83,6 +92,8 @@ def run(arguments: list[str]) -> int:
         done.append(enlarged)
         if enlarged.guided is False:
             warn(f"upimagine enlarge: {path}: no face found, enlarged without a guide")
+        if enlarged.flattened:
+            warn(f"upimagine enlarge: {path}: transparent places were laid on white")
     result = {
         "enlarged": [
             {

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from upimagine.cli.frame import parse, progress, tell
+from upimagine.cli.frame import parse, progress, tell, warn
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,9 @@ def run(arguments: list[str]) -> int:
             recipe, out, seed=chosen.seed, overwrite=chosen.overwrite, machine=settle(chosen.device), watch=watch
         )
     seconds = time.perf_counter() - started
+    for done in made.enlarged:
+        if done.guided is False:
+            warn(f"upimagine make: {done.path}: no face found, enlarged without a guide")
     result = {
         "folder": str(made.folder),
         "sampled": made.sampled,

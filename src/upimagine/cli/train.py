@@ -12,6 +12,7 @@ from tyro.conf import UseAppendAction, arg, subcommand
 
 from upimagine.cli.frame import parse, tell, warn
 from upimagine.data.tiles import TileAugment
+from upimagine.errors import UpimagineError
 from upimagine.train.dcgan import DcganSettings, make_dcgan_task
 from upimagine.train.engine import Engine
 from upimagine.train.loop import Outcome, Progress, fit
@@ -63,6 +64,8 @@ def run(arguments: list[str]) -> int:
         skipped.append(str(path))
         warn(f"upimagine train: {reason}")
 
+    if problem := chosen.loop.problem():
+        raise UpimagineError(problem)
     folders = list(chosen.data)
     make_task: Callable[[Engine], Task]
     if isinstance(chosen, Dcgan):

@@ -91,8 +91,9 @@ _LAST: dict[tuple[int, int, int], np.ndarray] = {}
 
 def _permutation(count: int, seed: int, epoch: int) -> np.ndarray:
     key = (count, seed, epoch)
-    if key not in _LAST:
+    order = _LAST.get(key)  # held here, since the preview's thread may clear the table meanwhile
+    if order is None:
         if len(_LAST) > 4:
             _LAST.clear()
-        _LAST[key] = np.random.default_rng((seed, 0, epoch)).permutation(count)
-    return _LAST[key]
+        _LAST[key] = order = np.random.default_rng((seed, 0, epoch)).permutation(count)
+    return order

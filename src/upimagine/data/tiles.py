@@ -14,7 +14,7 @@ from torch import Tensor
 from upimagine import pixels
 from upimagine.data.folder import drawn_at, to_float, to_uint8
 from upimagine.errors import PictureError
-from upimagine.pixels.resizing import resize_antialiased
+from upimagine.pixels.resizing import resize_antialiased, shrink_area
 from upimagine.roles import Guide
 
 
@@ -48,7 +48,7 @@ def low_plane(high: Tensor, factor: int = 8) -> Tensor:
 def between_plane(high: Tensor, factor: int = 8) -> Tensor:
     """(N, 3, 8h, 8w) to (N, 3, 4h/3, 4w/3): the size of a generator's picture, where landmarks are looked for."""
     size = tuple(round(side / factor * 4 / 3) for side in high.shape[2:])
-    return resize_antialiased(high, (size[0], size[1]))
+    return shrink_area(high, (size[0], size[1]))
 
 
 def tile_source(path: Path, scale: float, guide: Guide | None, window_px: int = 32, factor: int = 8) -> TileSource:

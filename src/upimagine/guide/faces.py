@@ -13,13 +13,10 @@ from upimagine.errors import UpimagineError
 from upimagine.guide import mesh, raster
 from upimagine.guide.dlib_points import DlibFinder
 from upimagine.guide.face import Face, Rgb8, rgb8
-from upimagine.guide.points import mean_face, scale
+from upimagine.guide.points import scale
 from upimagine.pixels.resizing import resize_antialiased
 
 Backend = Literal["mediapipe", "dlib"]
-
-PORTRAIT_BOX = (0.348, 0.256, 0.831, 0.744)
-"""Where the 68 points of a face lie in a head-and-shoulders portrait (y0, x0, y1, x1), in shares of its sides."""
 
 
 def find_faces(picture: Tensor, backend: Backend = "mediapipe", dlib_model: Path | None = None) -> list[Face]:
@@ -81,17 +78,16 @@ class FaceGuide:
         return resize_antialiased(guide, size_px).to(picture.device)
 
 
-def draw_mean_face(
-    size_px: tuple[int, int],
-    style: raster.Style = "rgb",
-    box: tuple[float, float, float, float] = PORTRAIT_BOX,
-) -> Tensor:
-    """A guide for a portrait in which no face was found: the mean face as (1, channels, height, width) in [-1, 1].
+def tender_places(picture: Tensor, size_px: tuple[int, int]) -> Tensor | None:
+    """Where eyes and mouths are, (height, width) from 0 to 1, of a picture (1, 3, H, W); None where no face is found.
 
-    ``box`` is (y0, x0, y1, x1) in shares of the picture's sides. Say so to the user where this is used.
+    Blending keeps its cuts out of there.
     """
-    points = scale(mean_face(box), (1, 1), size_px)
-    return raster.draw(points, *size_px, style)[None]
+    drawn = FaceGuide("channels").draw(picture, size_px)
+    if drawn is None:
+        return None
+    places = [raster.FEATURES.index(name) for name in ("eyes", "lips", "mouth")]
+    return (drawn[0, places].amax(dim=0) + 1) / 2
 
 
 def _with_short_side(size_px: tuple[int, int], short_px: int) -> tuple[int, int]:

@@ -11,9 +11,10 @@ from torch import Tensor
 from upimagine import __version__, pixels
 from upimagine.errors import UpimagineError
 from upimagine.make.machine import settle
-from upimagine.make.picture import Enlarged, file_sha256, finish
+from upimagine.make.picture import Enlarged, Sized, file_sha256, finish, keep
 from upimagine.make.sampling import make_one
 from upimagine.make.stages import Machine, Watch
+from upimagine.models.builtin import builtin_models
 from upimagine.models.loaded import load_generator, load_upscaler
 from upimagine.recipe import Origin, Resolved, parse_resolved
 
@@ -31,33 +32,51 @@ def again(
     out: str | Path,
     *,
     source: str | Path | None = None,
+    models: tuple[str | Path, ...] = (),
     overwrite: bool = False,
     watch: Watch = lambda what, done, total: None,
 ) -> Again:
     """Render a picture anew from the recipe inside it, to the same pixels on the same device and number format.
 
-    `source` names the picture that it was made from, where that has moved. Raises UpimagineError when there is no
-    recipe inside, when a model is missing or is another one by its hash, or when the source is another picture.
+    `source` names the picture that it was made from and `models` model files, where these have
+    moved since. Raises UpimagineError when there is no recipe inside, when a model is missing or is another one by its
+    hash, or when the source is another picture.
     """
     out = pixels.claim(out, overwrite)
     text = pixels.read_recipe(picture)
     if text is None:
         raise UpimagineError(f"{picture} holds no recipe; only pictures made by upimagine can be made again")
     recipe = parse_resolved(text, str(picture))
-    machine = settle(recipe.device, recipe.dtype, recipe.threads)
+    try:
+        machine = settle(recipe.device, recipe.dtype, recipe.threads)
+    except UpimagineError as error:
+        raise UpimagineError(f"{picture} was made on another device: {error}") from error
+    beside, given = Path(picture).parent, {file_sha256(Path(model)): str(model) for model in models}
+    stages: list[Sized] = []
     for done in recipe.enlarge:
-        _check(
-            done.stage.model,
-            load_upscaler(done.stage.model, machine.device, machine.dtype).file.sha256,
-            done.model_sha256,
-        )
-    start = _origin(recipe.origin, machine, Path(source) if source is not None else None, Path(picture).parent)
-    stages = [(done.stage, done.size_px) for done in recipe.enlarge]
-    enlarged = finish(
-        start, stages, out, recipe.origin, machine, bit_depth=recipe.bit_depth, dpi=recipe.dpi,
-        overwrite=overwrite, watch=watch,
-    )  # fmt: skip
+        model = _model(done.stage.model, done.model_sha256, beside, given)
+        _check(model, load_upscaler(model, machine.device, machine.dtype).file.sha256, done.model_sha256)
+        stages.append((done.stage.model_copy(update={"model": model}), done.size_px))
+    origin = recipe.origin
+    if origin.model is not None:
+        model = _model(origin.model, origin.model_sha256 or "", beside, given)
+        origin = origin.model_copy(update={"model": model})
+    start = _origin(origin, machine, Path(source) if source is not None else None, beside)
+    if not stages:
+        enlarged = keep(start, out, origin, machine, recipe.bit_depth, overwrite)
+    else:
+        enlarged = finish(
+            start, stages, out, origin, machine,
+            bit_depth=recipe.bit_depth, dpi=recipe.dpi, overwrite=overwrite, watch=watch,
+        )  # fmt: skip
     return Again(enlarged, _doubts(recipe))
+
+
+def _model(name: str, sha256: str, beside: Path, given: dict[str, str]) -> str:
+    """A built-in name as it is; else the given file with that hash, or the file as seen from the picture's folder."""
+    if name in builtin_models():
+        return name
+    return given.get(sha256) or str(beside / name)
 
 
 def _origin(origin: Origin, machine: Machine, source: Path | None, beside: Path) -> Tensor:
@@ -92,4 +111,7 @@ def _doubts(recipe: Resolved) -> tuple[str, ...]:
     """Differences from the machine that made the picture which may change its last bits."""
     here = {"upimagine": __version__, "torch": torch.__version__}
     then = {"upimagine": recipe.upimagine, "torch": recipe.torch}
-    return tuple(f"{name} was {then[name]}, here it is {here[name]}" for name in here if here[name] != then[name])
+    doubts = [f"{name} was {then[name]}, here it is {here[name]}" for name in here if here[name] != then[name]]
+    if not all(done.steady for done in recipe.enlarge):
+        doubts.append("memory ran out while it was made, so not all tiles ran in equal batches")
+    return tuple(doubts)

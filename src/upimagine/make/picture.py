@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from upimagine import pixels
 from upimagine.errors import UpimagineError
 from upimagine.guide.faces import find_face
 from upimagine.make.machine import settle
-from upimagine.make.stages import Machine, Watch, check_size, full_size, in_memory, resolved, run_stage
+from upimagine.make.stages import (
+    SMALLEST_PX,
+    Machine,
+    Watch,
+    check_size,
+    in_memory,
+    resolved,
+    run_stage,
+    seen_from,
+    stage_size,
+)
 from upimagine.models.loaded import load_upscaler
 from upimagine.recipe import Done, Enlarge, Origin
 from upimagine.render.enlarge import Report
 
-#: Short side of the plane on which a network with a face guide learned its faces; a little more does no harm.
-_FACE_PLANE_PX = 128
+#: Short side of the plane on which the built-in network with a face guide learned its faces.
+_FACE_PLANE_PX = 96
+#: Short side up to which a picture with a face is taken for a small portrait.
+_SMALL_PX = 192
+#: A plane may be this much larger than the picture, plainly resampled, before another pass pays.
+_STRETCH = 1.5
 _GENERAL_MODEL = "detail-x8"
 _FACE_MODEL = "portrait-x8"
 
@@ -40,6 +55,7 @@ class Enlarged:
     guided: bool | None  # whether a face guided a model that takes a guide; None when none does
     reports: tuple[Report, ...]
     seconds: float  # from the opened picture to the finished file
+    flattened: bool = False  # transparent places were laid on white
 
     @property
     def outside_share(self) -> float:
@@ -55,7 +71,7 @@ def enlarge(
     models: tuple[str, ...] = (),
     options: Enlarge | None = None,
     bit_depth: int | None = None,
-    dpi: float = 300,
+    dpi: float | None = 300,
     overwrite: bool = False,
     machine: Machine | None = None,
     watch: Watch = lambda what, done, total: None,
@@ -63,23 +79,29 @@ def enlarge(
     """Up-imagine a picture file so that its longer side has `to_px` pixels, and write it with its recipe inside.
 
     Without `models` they are chosen: small pictures (short side up to 192 px) with a face start with portrait-x8,
-    detail-x8 does the rest in as many passes as the size asks for. `options` sets candidates, stride and so on for
-    every stage (its `model` and `plane_px` are ignored). `bit_depth` None takes 16 where the format can hold it.
+    detail-x8 does the rest in as many passes as the size asks for. What a picture shows is kept, whatever its size:
+    only what is finer is invented. Transparent places become white. `options` sets candidates, stride and so on for
+    every stage (its `model` and sizes are ignored). `bit_depth` None takes 16 where the format can hold it.
     Raises PictureError for a picture that cannot be used, UpimagineError for models and outputs.
     """
     if bit_depth not in (None, 8, 16):
         raise UpimagineError(f"--bit-depth {bit_depth} cannot work; choose 8 or 16")
     out = pixels.claim(out, overwrite)
     machine = machine or settle()
-    opened = pixels.read(picture).pixels[None]  # (1, 3, H, W) in [-1, 1]
+    if to_px < SMALLEST_PX:
+        raise UpimagineError(f"--to {to_px} is too small; ask for at least {SMALLEST_PX} pixels")
+    read = pixels.read(picture)
+    flattened = read.alpha is not None and bool((read.alpha < 1).any())
+    opened = read.pixels[None]  # (1, 3, H, W) in [-1, 1]
+    if read.alpha is not None and flattened:
+        opened = torch.lerp(torch.ones_like(opened), opened, read.alpha)  # on white, as on paper
     check_size(opened, str(picture))
-    if to_px < 8:
-        raise UpimagineError(f"--to {to_px} is too small; ask for at least 8 pixels")
     chain = models or choose_models(opened, to_px)
-    options = options or Enlarge(model=chain[0])
+    options = options or Enlarge(model=chain[0], keep_detail=True)
     stages = plan_stages(opened, chain, to_px, options, machine)
-    origin = Origin(picture=_seen_from(out.parent, Path(picture)), picture_sha256=file_sha256(Path(picture)))
-    return finish(opened, stages, out, origin, machine, bit_depth=bit_depth, dpi=dpi, overwrite=overwrite, watch=watch)
+    origin = Origin(picture=seen_from(out, picture), picture_sha256=file_sha256(Path(picture)))
+    done = finish(opened, stages, out, origin, machine, bit_depth=bit_depth, dpi=dpi, overwrite=overwrite, watch=watch)
+    return dataclasses.replace(done, flattened=flattened)
 
 
 def finish(
@@ -90,31 +112,27 @@ def finish(
     machine: Machine,
     *,
     bit_depth: int | None = None,
-    dpi: float = 300,
+    dpi: float | None = 300,
     overwrite: bool = False,
     watch: Watch = lambda what, done, total: None,
-    before: tuple[Done, ...] = (),
 ) -> Enlarged:
-    """Run all stages, the last one streamed into the file, and embed the recipe.
-
-    `before` are enlargements that `picture` has already been through, for the recipe.
-    """
+    """Run all stages, the last one streamed into the file, and embed the recipe."""
     started = time.perf_counter()
-    done: list[Done] = list(before)
+    done: list[Done] = []
     reports: list[Report] = []
+    depth = bit_depth or pixels.best_bit_depth(out)
+    pixels.check_plan(out, depth, dpi)  # better known now than after the first stages
     for stage, size_px in stages[:-1]:
         picture, did, report = in_memory(picture, stage, size_px, machine, watch)
         done.append(did)
         reports.append(report)
-    stage, size_px = stages[-1]
-    if size_px is None:
-        size_px = full_size(picture, stage, load_upscaler(stage.model, machine.device, machine.dtype))
-    depth = bit_depth or pixels.best_bit_depth(out)
+    stage, wanted_px = stages[-1]
+    size_px = stage_size(picture, stage, wanted_px, load_upscaler(stage.model, machine.device, machine.dtype))
     with pixels.Canvas(out, *size_px, bit_depth=depth, dpi=dpi, overwrite=overwrite) as canvas:
         did, report = run_stage(picture, stage, size_px, machine, canvas, watch)
         done.append(did)
         reports.append(report)
-        canvas.commit(recipe=resolved(origin, done, machine, depth, dpi))
+        canvas.commit(recipe=resolved(out, origin, done, machine, depth, dpi))
     guided = [d.guided for d in done if load_upscaler(d.stage.model, machine.device, machine.dtype).guide_channels]
     return Enlarged(
         out,
@@ -126,54 +144,51 @@ def finish(
     )
 
 
+def keep(
+    picture: Tensor, out: Path, origin: Origin, machine: Machine, bit_depth: int = 8, overwrite: bool = False
+) -> Enlarged:
+    """Write a picture (1, 3, H, W) as it is, with its recipe."""
+    recipe = resolved(out, origin, [], machine, bit_depth, None)
+    pixels.write(out, picture, bit_depth=bit_depth, recipe=recipe, overwrite=overwrite)
+    return Enlarged(out, (picture.shape[2], picture.shape[3]), (), None, (), 0.0)
+
+
 def choose_models(picture: Tensor, to_px: int) -> tuple[str, ...]:
     """Which built-in models lead from this picture (1, 3, H, W) to a longer side of `to_px`."""
     longer, shorter = max(picture.shape[2:]), min(picture.shape[2:])
     chain: list[str] = []
-    size = longer
-    if shorter <= 192 and find_face(picture) is not None:
+    if shorter <= _SMALL_PX and find_face(picture) is not None:
         chain.append(_FACE_MODEL)
-        size = round(_FACE_PLANE_PX * 8 * longer / shorter)
-        if size >= to_px:
+        longer = round(min(shorter, _FACE_PLANE_PX) * 8 * longer / shorter)
+        if longer * _STRETCH >= to_px:
             return tuple(chain)
-    passes = max(1, math.ceil(math.log(to_px / size, 8) - 1e-9)) if to_px > size or not chain else 0
+    passes = max(1, math.ceil(math.log(to_px / longer / _STRETCH, 8) - 1e-9))
     return tuple(chain + [_GENERAL_MODEL] * passes)
 
 
 def plan_stages(
     picture: Tensor, models: tuple[str, ...], to_px: int, options: Enlarge, machine: Machine
 ) -> list[Sized]:
-    """Each model with the size that its result shall have: the last one the wanted size, one before it at most what
-    it can make of the picture as it comes."""
+    """Each model with the size that its result shall have: the last one the wanted size, one before it all that it
+    makes of the picture as it comes, but no more than is wanted."""
     height, width = picture.shape[2:]
-    final = _scaled(height, width, to_px)
     stages: list[Sized] = []
     here = max(height, width)
     for position, model in enumerate(models):
         upscaler = load_upscaler(model, machine.device, machine.dtype)
-        stage = options.model_copy(update={"model": model, "plane_px": None})
-        if position == len(models) - 1:
-            stages.append((stage, final))
-            break
-        plane = here
+        plane_px = None
         if upscaler.guide_channels:  # its faces have a size
-            plane = min(plane, round(_FACE_PLANE_PX * max(height, width) / min(height, width)))
-        here = min(plane * upscaler.scale, to_px)  # more than the last plane could never be seen
-        stages.append((stage, _scaled(height, width, here)))
+            plane_px = min(round(min(height, width) * here / max(height, width)), _FACE_PLANE_PX)
+            here = round(plane_px * max(height, width) / min(height, width))
+        here = min(here * upscaler.scale, to_px)
+        stage = options.model_copy(update={"model": model, "plane_px": plane_px, "short_px": None})
+        stages.append((stage, _scaled(height, width, to_px if position == len(models) - 1 else here)))
     return stages
 
 
 def _scaled(height: int, width: int, longer_px: int) -> tuple[int, int]:
     ratio = longer_px / max(height, width)
     return max(1, round(height * ratio)), max(1, round(width * ratio))
-
-
-def _seen_from(folder: Path, picture: Path) -> str:
-    """The way from the result's folder to the picture: it survives moving both, and tells strangers no home folder."""
-    try:
-        return Path(os.path.relpath(picture.resolve(), folder.resolve())).as_posix()
-    except ValueError:  # on another drive
-        return picture.name
 
 
 def file_sha256(path: Path) -> str:

@@ -14,10 +14,12 @@ from upimagine.choose.ranking import best_first, combine, face_symmetry_score, s
 from upimagine.choose.sheet import contact_sheet
 from upimagine.errors import UpimagineError
 from upimagine.guide.faces import find_face
+from upimagine.make.machine import settle
+from upimagine.make.picture import keep
 from upimagine.make.stages import Machine, Watch
 from upimagine.models.loaded import LoadedGenerator, load_generator
 from upimagine.pixels.resizing import resize_antialiased
-from upimagine.recipe import Choose
+from upimagine.recipe import Choose, Origin
 
 _BATCH = 32
 _FACE_PX = 256  # the landmark finder wants larger pictures than a small generator makes
@@ -54,7 +56,7 @@ def sample(
     watch: Watch = lambda what, done, total: None,
 ) -> Candidates:
     """Make `count` pictures and score them by critic, sharpness and face. Raises UpimagineError for a wrong model."""
-    machine = machine or Machine()
+    machine = machine or settle()
     weights = weights or Choose()
     if seed < 0 or count < 1:
         raise UpimagineError(
@@ -89,6 +91,8 @@ def _face_scores(pictures: Tensor, watch: Watch) -> dict[str, Tensor]:
             certainty[index] = face.score
             points[index] = torch.as_tensor(face.points68)
         watch("looking for faces", index + 1, len(pictures))
+    if certainty.isnan().all():  # no portraits, then
+        return {}
     return {"face": certainty, "symmetry": face_symmetry_score(points)}
 
 
@@ -98,7 +102,7 @@ class Saved:
 
     sheet: Path
     table: Path
-    with_face: int
+    with_face: int  # pictures that may be chosen: with a face, where any has one
 
 
 def save_samples(
@@ -111,16 +115,26 @@ def save_samples(
     machine: Machine | None = None,
     watch: Watch = lambda what, done, total: None,
 ) -> Saved:
-    """`sample` into a folder: NNNNN.png each, scores.csv with seeds and scores, and a contact sheet, best first.
+    """`sample` into a folder: pictures/NNNNN.png, scores.csv with seeds and scores, and a contact sheet, best first.
 
-    Raises UpimagineError when the folder already holds samples, unless `overwrite`.
+    Each picture carries its recipe. Raises UpimagineError when the folder already holds samples, unless `overwrite`,
+    which removes all of them first.
     """
-    out = Path(out)
+    out, machine = Path(out), machine or settle()
     sheet = pixels.claim(out / "contact-sheet.png", overwrite)
     table = pixels.claim(out / "scores.csv", overwrite)
+    folder = out / "pictures"
+    old = sorted(folder.glob("[0-9][0-9][0-9][0-9][0-9]*.png"))
+    if old and not overwrite:
+        raise UpimagineError(f"{folder} already holds samples; add --overwrite to replace them")
     candidates = sample(model, count, seed=seed, machine=machine, watch=watch)
-    for index, picture in enumerate(candidates.pictures):
-        pixels.write(out / f"{index:05d}.png", picture, overwrite=overwrite)
+    for path in old:
+        path.unlink()
+    generator = load_generator(model, machine.device, machine.dtype)
+    for index, latents in enumerate(candidates.latents):
+        origin = Origin(model=model, model_sha256=generator.file.sha256, latent=tuple(latents.tolist()))
+        keep(make_one(generator, latents), folder / f"{index:05d}.png", origin, machine)
+        watch("writing", index + 1, count)
     names = sorted(candidates.scores)
     lines = [",".join(["number", "seed", "total", *names])]
     for index in range(count):

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from upimagine import __version__
-from upimagine.errors import PictureError
-from upimagine.guide.faces import FaceGuide
+from upimagine.errors import PictureError, UpimagineError
+from upimagine.guide.faces import FaceGuide, tender_places
+from upimagine.guide.raster import Style
+from upimagine.models.builtin import builtin_models
 from upimagine.models.loaded import LoadedUpscaler, load_upscaler
 from upimagine.pixels.resizing import resize_antialiased
 from upimagine.recipe import Done, Enlarge, Origin, Resolved
 from upimagine.render.enlarge import MemorySink, Report, Settings, Sink, enlarge
 
+_NEARLY = 1.1  # a plane this much smaller than the picture still counts as all of it
 SMALLEST_PX = 8  # a picture with a shorter side has nothing to go by
 
 Watch = Callable[[str, int, int], None]
@@ -35,48 +40,73 @@ class Machine:
 def run_stage(
     picture: Tensor, stage: Enlarge, size_px: tuple[int, int] | None, machine: Machine, sink: Sink, watch: Watch
 ) -> tuple[Done, Report]:
-    """Enlarge (1, 3, H, W) in [-1, 1] through one stage into the sink.
+    """Enlarge (1, 3, H, W) in [-1, 1] through one stage into the sink, (height, width) as `stage_size` says.
 
-    `size_px` is the wanted (height, width): the plane then has just enough pixels for it and the overhang of less
-    than one plane pixel is cropped evenly. Without it the plane is the picture, its short side brought to
-    `stage.plane_px` if that is set, and everything the network makes is kept.
+    The plane is the picture with its short side brought to `stage.plane_px`; without that, just large enough for the
+    size. What the network makes of it beyond the size, by less than a plane pixel, is cropped evenly; any other
+    difference is resampled.
     """
     upscaler = load_upscaler(stage.model, machine.device, machine.dtype)
+    picture = picture.to(machine.device)
+    size_px = stage_size(picture, stage, size_px, upscaler)
     plane_px = _plane_size(picture, stage, size_px, upscaler)
-    plane = picture if plane_px == tuple(picture.shape[2:]) else resize_antialiased(picture, plane_px)
-    guide = FaceGuide().draw(picture, plane_px) if upscaler.guide_channels else None
-    full_px = (plane_px[0] * upscaler.scale, plane_px[1] * upscaler.scale)
-    if size_px is not None and size_px != full_px:
-        sink = _Cropped(sink, full_px, size_px)
+    plane = resize_antialiased(picture, plane_px)
+    guide = _guide(upscaler, stage).draw(picture, plane_px) if upscaler.guide_channels else None
     settings = render_settings(stage, upscaler.window_px)
-    critic = upscaler.critic if stage.realism > 0 else None
+    full_px = (plane_px[0] * upscaler.scale, plane_px[1] * upscaler.scale)
+    overhang = (full_px[0] - size_px[0], full_px[1] - size_px[1])
+    resampled = MemorySink() if not all(0 <= px < upscaler.scale for px in overhang) else None
     report = enlarge(
         plane,
         upscaler,
         guide=guide,
-        critic=critic,
+        critic=upscaler.critic if stage.realism > 0 else None,
         settings=settings,
-        sink=sink,
+        sink=resampled or (sink if full_px == size_px else _Cropped(sink, full_px, size_px)),
+        reference=_reference(picture, plane_px, upscaler) if stage.keep_detail else None,
+        avoid=None if stage.blend == "feather" else tender_places(picture, plane_px),
         progress=lambda done, total: watch(f"enlarging with {stage.model}", done, total),
     )
+    if resampled is not None:
+        sink.write_rows(resize_antialiased(resampled.picture(), size_px)[0])
     # What was used in the end stands in the recipe, so that making it again needs no second discovery.
     used = stage.model_copy(update={"batch": report.batch_tiles, "stride_px": settings.stride_px})
     done = Done(
         stage=used,
         model_sha256=upscaler.file.sha256,
         plane_px=plane_px,
-        size_px=size_px or full_px,
+        size_px=size_px,
         guided=guide is not None,
         tiles=(report.plan.rows, report.plan.cols),
+        steady=report.batch_tiles == stage.batch,
         winners=report.winners,
     )
     return done, report
+
+
+def _guide(upscaler: LoadedUpscaler, stage: Enlarge) -> FaceGuide:
+    """The guide that the network learned with, told by its channels. Raises UpimagineError when there is none such."""
+    styles: dict[int, Style] = {3: "rgb", 6: "channels"}
+    if upscaler.guide_channels not in styles:
+        raise UpimagineError(f"{stage.model} wants {upscaler.guide_channels} guide channels; no guide here draws those")
+    return FaceGuide(styles[upscaler.guide_channels], stage.finder)
+
+
+def _reference(picture: Tensor, plane_px: tuple[int, int], upscaler: LoadedUpscaler) -> Tensor | None:
+    """The picture at the smallest whole multiple of the plane that loses nothing of it; None when the plane does."""
+    ratio = min(picture.shape[2] / plane_px[0], picture.shape[3] / plane_px[1])
+    if ratio <= _NEARLY or min(plane_px) < upscaler.window_px:
+        return None
+    multiples = [k for k in range(2, upscaler.scale + 1) if upscaler.scale % k == 0]
+    k = next((k for k in multiples if k * _NEARLY >= ratio), upscaler.scale)
+    return resize_antialiased(picture, (plane_px[0] * k, plane_px[1] * k))
 
 
 def render_settings(stage: Enlarge, window_px: int) -> Settings:
     """A recipe's stage in the renderer's words, for a network with this window."""
     return Settings(
         stride_px=min(stage.stride_px, window_px),
+        blend=stage.blend,
         feather_px=stage.feather_px,
         flips=stage.flips,
         contrasts=stage.contrasts,
@@ -85,6 +115,7 @@ def render_settings(stage: Enlarge, window_px: int) -> Settings:
         sharpness=stage.sharpness,
         contrast=stage.contrast,
         veto_db=stage.veto_db,
+        floor_db=stage.floor_db,
         agreement=stage.agreement,
         tone_match=stage.tone_match,
         batch_tiles=stage.batch,
@@ -100,20 +131,42 @@ def in_memory(
     return sink.picture(), done, report
 
 
-def resolved(origin: Origin, done: list[Done], machine: Machine, bit_depth: int, dpi: float) -> str:
-    """The recipe that goes into an output, as JSON."""
-    recipe = Resolved(
-        upimagine=__version__,
-        torch=torch.__version__,
-        device=machine.device,
-        dtype=machine.dtype,
-        threads=machine.threads,
-        bit_depth=bit_depth,
-        dpi=dpi,
-        origin=origin,
-        enlarge=tuple(done),
+def resolved(out: Path, origin: Origin, done: list[Done], machine: Machine, bit_depth: int, dpi: float | None) -> str:
+    """The recipe that goes into the output `out`, as JSON; models of one's own are named as seen from there."""
+    named = [
+        each.model_copy(update={"stage": each.stage.model_copy(update={"model": seen_from(out, each.stage.model)})})
+        for each in done
+    ]
+    if origin.model is not None:
+        origin = origin.model_copy(update={"model": seen_from(out, origin.model)})
+    recipe = Resolved.model_validate(
+        {
+            "upimagine": __version__,
+            "torch": torch.__version__,
+            "device": machine.device,
+            "dtype": machine.dtype,
+            "threads": machine.threads,
+            "bit_depth": bit_depth,
+            "dpi": dpi,
+            "origin": origin,
+            "enlarge": tuple(named),
+        }
     )
     return recipe.model_dump_json()
+
+
+def seen_from(out: Path, name: str | Path) -> str:
+    """The way from an output's folder to a file, or a built-in model's name as it is.
+
+    It survives moving both, and tells strangers no home folder.
+    """
+    if str(name) in builtin_models():
+        return str(name)
+    try:
+        way = os.path.relpath(Path(name).resolve(), out.parent.resolve())
+    except ValueError:  # on another drive
+        way = Path(name).name
+    return os.fsencode(Path(way).as_posix()).decode("utf-8", "replace")
 
 
 def check_size(picture: Tensor, name: str) -> None:
@@ -123,22 +176,28 @@ def check_size(picture: Tensor, name: str) -> None:
         raise PictureError(f"{name} is only {width}x{height} pixels; give a picture of at least {SMALLEST_PX} each way")
 
 
-def _plane_size(
+def stage_size(
     picture: Tensor, stage: Enlarge, size_px: tuple[int, int] | None, upscaler: LoadedUpscaler
 ) -> tuple[int, int]:
-    height, width = picture.shape[2:]
+    """(height, width) of a stage's result: as wanted, else `stage.short_px`, else all that the network makes."""
     if size_px is not None:
-        return math.ceil(size_px[0] / upscaler.scale), math.ceil(size_px[1] / upscaler.scale)
-    if stage.plane_px is None:
-        return height, width
-    ratio = stage.plane_px / min(height, width)
+        return size_px
+    height, width = picture.shape[2:]
+    if stage.short_px is not None:
+        return _with_short_side(height, width, stage.short_px)
+    plane = (height, width) if stage.plane_px is None else _with_short_side(height, width, stage.plane_px)
+    return plane[0] * upscaler.scale, plane[1] * upscaler.scale
+
+
+def _plane_size(picture: Tensor, stage: Enlarge, size_px: tuple[int, int], upscaler: LoadedUpscaler) -> tuple[int, int]:
+    if stage.plane_px is not None:
+        return _with_short_side(picture.shape[2], picture.shape[3], stage.plane_px)
+    return math.ceil(size_px[0] / upscaler.scale), math.ceil(size_px[1] / upscaler.scale)
+
+
+def _with_short_side(height: int, width: int, short_px: int) -> tuple[int, int]:
+    ratio = short_px / min(height, width)
     return max(1, round(height * ratio)), max(1, round(width * ratio))
-
-
-def full_size(picture: Tensor, stage: Enlarge, upscaler: LoadedUpscaler) -> tuple[int, int]:
-    """(height, width) of everything that the stage makes of the picture when no size is wanted."""
-    height, width = _plane_size(picture, stage, None, upscaler)
-    return height * upscaler.scale, width * upscaler.scale
 
 
 class _Cropped:

@@ -14,7 +14,7 @@ from upimagine.errors import UpimagineError
 from upimagine.make.machine import settle
 from upimagine.make.picture import Enlarged, Sized, finish
 from upimagine.make.sampling import make_one, sample, write_sheet
-from upimagine.make.stages import Machine, Watch
+from upimagine.make.stages import Machine, Watch, render_settings
 from upimagine.models.loaded import load_generator, load_upscaler
 from upimagine.recipe import Choose, Enlarge, Origin, Print, Recipe, Sample, read_recipe, write_recipe
 
@@ -66,14 +66,28 @@ def make(
         if seed < 0:
             raise UpimagineError(f"a seed of {seed} cannot work; choose 0 or more")
         recipe = recipe.model_copy(update={"seed": seed})
-    source, choice, enlargements, last, printing = _parts(recipe)
+    _, choice, enlargements, last, _ = _parts(recipe)
+    prints = last is not None or recipe.stage[-1].kind == "print"
     folder, machine = Path(out), machine or settle()
     targets = [folder / f"portrait-{place + 1}.png" for place in range(choice.keep)]
-    for path in [folder / SHEET, folder / RECIPE, *targets, *([folder / PRINT] if last else [])]:
+    outputs = [folder / SHEET, folder / RECIPE, *targets, *([folder / PRINT] if prints else [])]
+    for path in outputs:
         pixels.claim(path, overwrite)
-    for stage in (*enlargements, *([last] if last else [])):  # a wrong name is better known now than in five minutes
-        load_upscaler(stage.model, machine.device, machine.dtype)
+    new = [path for path in outputs if not path.exists()]
+    for stage in (*enlargements, *([last] if last else [])):  # what is wrong is better known now than in five minutes
+        render_settings(stage, load_upscaler(stage.model, machine.device, machine.dtype).window_px)
+    try:
+        return _walk(recipe, folder, targets, overwrite, machine, watch)
+    except BaseException:
+        for path in new:  # half a walk would only stand in the way of the next one
+            path.unlink(missing_ok=True)
+        raise
 
+
+def _walk(recipe: Recipe, folder: Path, targets: list[Path], overwrite: bool, machine: Machine, watch: Watch) -> Made:
+    """The walk itself, once everything was seen to be in order."""
+    source, choice, enlargements, last, printing = _parts(recipe)
+    prints = last is not None or recipe.stage[-1].kind == "print"
     candidates = sample(source.model, source.count, seed=recipe.seed, weights=choice, machine=machine, watch=watch)
     ranking = best_first(candidates.total)
     chosen = cull(candidates.pictures, candidates.total, choice.keep, share=choice.best_share)
@@ -96,8 +110,8 @@ def make(
         for picture, target, origin in zip(small, targets, origins, strict=True)
     ]
     print_path = None
-    if last is not None:
-        stages = [*_unsized(enlargements), (last, None)]
+    if prints:
+        stages = _unsized([*enlargements, *([last] if last else [])])
         done = finish(
             small[0], stages, folder / PRINT, origins[0], machine,
             bit_depth=printing.bit_depth, dpi=printing.dpi, overwrite=overwrite, watch=watch,
@@ -111,7 +125,8 @@ def make(
 def _parts(recipe: Recipe) -> tuple[Sample, Choose, list[Enlarge], Enlarge | None, Print]:
     """The recipe's stages by role: source, choice, enlargements of all, enlargement of the best, print."""
     kinds = [stage.kind for stage in recipe.stage]
-    if kinds[:2] != ["sample", "choose"] or "enlarge" not in kinds or "print" in kinds[:-1]:
+    middle = kinds[2:-1] if kinds[-1:] == ["print"] else kinds[2:]
+    if kinds[:2] != ["sample", "choose"] or not middle or set(middle) != {"enlarge"}:
         raise UpimagineError(
             f"recipe {recipe.name!r} has the stages {', '.join(kinds)}; needed are sample, choose, enlarge…, print"
         )
@@ -120,8 +135,12 @@ def _parts(recipe: Recipe) -> tuple[Sample, Choose, list[Enlarge], Enlarge | Non
     assert isinstance(choice, Choose)
     every = [stage for stage in recipe.stage if isinstance(stage, Enlarge) and not stage.best_only]
     best = [stage for stage in recipe.stage if isinstance(stage, Enlarge) and stage.best_only]
-    if not every or len(best) > 1:
-        raise UpimagineError(f"recipe {recipe.name!r} needs an enlarge stage for all, and at most one with best_only")
+    if not every or [*every, *best] != list(recipe.stage[2 : 2 + len(middle)]) or len(best) > 1:
+        raise UpimagineError(
+            f"recipe {recipe.name!r} needs an enlarge stage for all, and behind these at most one with best_only"
+        )
+    if choice.keep > source.count:
+        raise UpimagineError(f"recipe {recipe.name!r} keeps {choice.keep} of {source.count}; sample more or keep fewer")
     printing = recipe.stage[-1] if isinstance(recipe.stage[-1], Print) else Print()
     return source, choice, every, best[0] if best else None, printing
 

@@ -66,11 +66,13 @@ def read_header(path: Path) -> dict[str, Any]:
         raise UpimagineError(f"{path} is not a sound model file ({error}); get it anew or train it again") from error
     if KEY not in metadata:
         raise UpimagineError(f"{path} is a safetensors file but not an upimagine model; import it first")
-    header: dict[str, Any] = json.loads(metadata[KEY])
-    if header.get("format") != FORMAT:
-        raise UpimagineError(
-            f"{path} has model format {header.get('format')}, this version reads {FORMAT}; update upimagine"
-        )
+    try:
+        header: dict[str, Any] = json.loads(metadata[KEY])
+        found = header["format"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise UpimagineError(f"{path} has a damaged description; get it anew or train it again") from error
+    if found != FORMAT:
+        raise UpimagineError(f"{path} has model format {found}, this version reads {FORMAT}; update upimagine")
     return header
 
 
@@ -86,21 +88,25 @@ def load_model_file(path: Path) -> ModelFile:
     with safe_open(path, framework="pt") as file:
         for key in file.keys():  # noqa: SIM118 (not a dict)
             tensors[key] = file.get_tensor(key)
+    try:
+        nets = {name: (str(net["architecture"]), dict(net["config"])) for name, net in header["nets"].items()}
+        role, story = header["role"], dict(header["story"])
+        nets["main"]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UpimagineError(f"{path} has a damaged description; get it anew or train it again") from error
     built: dict[str, nn.Module] = {}
-    for name, description in header["nets"].items():
-        kind = ARCHITECTURES.get(description["architecture"])
+    for name, (architecture, config) in nets.items():
+        kind = ARCHITECTURES.get(architecture)
         if kind is None:
-            raise UpimagineError(f"{path} needs the architecture {description['architecture']!r}; update upimagine")
+            raise UpimagineError(f"{path} needs the architecture {architecture!r}; update upimagine")
         mine = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
         try:
             with torch.device("meta"):
-                net = kind(**description["config"])
+                net = kind(**config)
             net = net.to_empty(device="cpu")
             net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in mine.items()})
         except (TypeError, ValueError, RuntimeError) as error:
             first = str(error).splitlines()[0]
             raise UpimagineError(f"{path} does not fit its own description ({first}); get it anew") from error
         built[name] = net.eval().requires_grad_(False)
-    return ModelFile(
-        path, header["role"], built["main"], built.get("critic"), header["story"], hashlib.sha256(data).hexdigest()
-    )
+    return ModelFile(path, role, built["main"], built.get("critic"), story, hashlib.sha256(data).hexdigest())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from upimagine.pixels.atomic import claim, replacing, write_bytes, write_text
 from upimagine.pixels.canvas import Canvas
-from upimagine.pixels.encoding import best_bit_depth
+from upimagine.pixels.encoding import best_bit_depth, check_plan
 from upimagine.pixels.picture import Picture
 from upimagine.pixels.reading import read, read_recipe, read_size
 from upimagine.pixels.writing import write
@@ -13,6 +13,7 @@ __all__ = [
     "Canvas",
     "Picture",
     "best_bit_depth",
+    "check_plan",
     "claim",
     "read",
     "read_recipe",

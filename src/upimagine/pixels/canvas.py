@@ -48,7 +48,7 @@ class Canvas:
         self.path = Path(path)
         self.height, self.width = height, width
         self.rows_written = 0
-        self._kind = plan(self.path, height, width, bit_depth)
+        self._kind = plan(self.path, height, width, bit_depth, dpi=dpi)
         self._bit_depth, self._dpi, self._recipe = bit_depth, dpi, recipe
         self._overwrite, self._quality = overwrite, quality
         if recipe is not None:

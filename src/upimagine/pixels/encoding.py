@@ -16,6 +16,7 @@ from upimagine.pixels import notes
 from upimagine.pixels.vips import SRGB, UNSTATED_DPI, enter, reason
 
 _PNG_HEAD_BYTES = 33  # signature and IHDR, which must come first
+_MOST_DPI = 100_000
 _STRIP_BYTES = 1 << 20  # few enough for any reader's buffer, enough for deflate to work with
 _CLASSIC_TIFF_BYTES = 4_000_000_000  # offsets end at 2^32; the rest is room for tables and metadata
 
@@ -47,19 +48,31 @@ def best_bit_depth(path: str | Path) -> int:
     return max(_format_of(Path(path)).bit_depths)
 
 
-def plan(path: Path, height: int, width: int, bit_depth: int, alpha: bool = False) -> Format:
+def check_plan(path: str | Path, bit_depth: int, dpi: float | None) -> Format:
+    """Refuse, before any size is known, what the format of this file name cannot hold.
+
+    Raises:
+        PictureError: unknown suffix, a depth the format has no room for, or a resolution that is none.
+    """
+    kind = _format_of(Path(path))
+    if bit_depth not in (8, 16):
+        raise ValueError(f"bit_depth must be 8 or 16, not {bit_depth}")
+    if bit_depth not in kind.bit_depths:
+        raise PictureError(f"{path}: {kind.name} holds 8 bits a channel; ask for 8, or write a PNG or TIFF")
+    if dpi is not None and not 1 <= dpi <= _MOST_DPI:
+        raise PictureError(f"{path}: {dpi} dpi is no print resolution; choose 1 to {_MOST_DPI}")
+    return kind
+
+
+def plan(path: Path, height: int, width: int, bit_depth: int, alpha: bool = False, dpi: float | None = None) -> Format:
     """Choose the format by suffix and refuse, before any work, what it cannot hold.
 
     Raises:
-        PictureError: unknown suffix, or a depth, size or transparency the format has no room for.
+        PictureError: as `check_plan`, or a size or transparency the format has no room for.
     """
-    kind = _format_of(path)
-    if bit_depth not in (8, 16):
-        raise ValueError(f"bit_depth must be 8 or 16, not {bit_depth}")
+    kind = check_plan(path, bit_depth, dpi)
     if height < 1 or width < 1:
         raise ValueError(f"a picture of {height} x {width} pixels has none")
-    if bit_depth not in kind.bit_depths:
-        raise PictureError(f"{path}: {kind.name} holds 8 bits a channel; ask for 8, or write a PNG or TIFF")
     if max(height, width) > kind.max_side_px:
         raise PictureError(f"{path}: {kind.name} ends at {kind.max_side_px} pixels a side; write a PNG or TIFF")
     if alpha and not kind.alpha:

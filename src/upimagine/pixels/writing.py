@@ -45,7 +45,7 @@ def write(
     path = Path(path)
     pixels = _one(pixels, 3)
     height, width = pixels.shape[1:]
-    kind = plan(path, height, width, bit_depth, alpha is not None)
+    kind = plan(path, height, width, bit_depth, alpha is not None, dpi)
     samples = to_samples(pixels, bit_depth, path)  # (H, W, 3)
     if alpha is not None:
         alpha = _one(alpha, 1)

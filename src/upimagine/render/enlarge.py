@@ -13,6 +13,7 @@ from upimagine.errors import UpimagineError
 from upimagine.render.bands import Bands
 from upimagine.render.candidates import variants
 from upimagine.render.choosing import Costs, as_costs, choose_row, overlap_differences
+from upimagine.render.joined import JoinedBands
 from upimagine.render.network import NetworkCalls
 from upimagine.render.plan import TilePlan, plan_tiles
 from upimagine.render.rows import CandidateRow, RowMaker
@@ -32,12 +33,17 @@ def enlarge(
     critic: Critic | None,
     settings: Settings,
     sink: Sink,
+    reference: Tensor | None = None,
+    avoid: Tensor | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Enlarge a low-res plane tile by tile into a sink, after Mike Tyka's tiled up-res of GAN portraits (2017).
 
     low: (1, 3, h, w) in [-1, 1], on the device to work on. guide: (1, guide_channels, h, w) in [-1, 1], or None: a
-    network that expects a guide then sees an empty one (-1 everywhere). The sink receives exactly h·scale rows of
+    network that expects a guide then sees an empty one (-1 everywhere). reference:
+    the same picture k times as large, (1, 3, k h, k w), k a divisor of the scale: the result is held to that instead
+    of the plane. avoid: (h, w), 1 where no cut should pass,
+    such as eyes, and 0 elsewhere; feathering takes no notice of it. The sink receives exactly h·scale rows of
     w·scale pixels. Memory holds one tile row of candidates, whatever the height. progress(tiles done, tiles in all)
     is called after each tile row. The same arguments give the same bytes on the same device.
 
@@ -47,21 +53,15 @@ def enlarge(
     started = time.perf_counter()
     scale = upscaler.scale
     plane = _fit(_plane(low, guide, upscaler), upscaler.window_px)
+    if reference is not None and (reference.shape[2] % low.shape[2] or plane.shape[2:] != low.shape[2:]):
+        raise UpimagineError("a reference must be a whole multiple of a plane that holds a window at least")
     plan = plan_tiles(plane.shape[2], plane.shape[3], upscaler.window_px, settings.stride_px)
     shown = variants(settings.flips, settings.contrasts, settings.saturations)
     calls = NetworkCalls(settings.batch_tiles, plane.device)
-    maker = RowMaker(plane, plan, upscaler, critic, variants=shown, settings=settings, calls=calls)
+    maker = RowMaker(plane, plan, upscaler, critic, variants=shown, settings=settings, calls=calls, reference=reference)
     timed = _TimedSink(sink)
     size_px = (low.shape[2] * scale, low.shape[3] * scale)
-    bands = Bands(
-        plan,
-        scale,
-        timed,
-        feather_px=settings.feather_px,
-        ramp=settings.ramp,
-        size_px=size_px,
-        device=plane.device,
-    )
+    bands = _canvas(plan, scale, timed, settings, size_px, plane.device, avoid)
     winners: list[tuple[int, ...]] = []
     above: Tensor | None = None  # the chosen tiles of the row above, where they overlap this one
     for row in range(plan.rows):
@@ -85,6 +85,25 @@ def enlarge(
         sink_s=timed.seconds,
         total_s=time.perf_counter() - started,
     )
+
+
+def _canvas(
+    plan: TilePlan,
+    scale: int,
+    sink: Sink,
+    settings: Settings,
+    size_px: tuple[int, int],
+    device: torch.device,
+    avoid: Tensor | None,
+) -> Bands | JoinedBands:
+    """The canvas that blends as the settings say."""
+    if settings.blend == "feather":
+        return Bands(
+            plan, scale, sink, feather_px=settings.feather_px, ramp=settings.ramp, size_px=size_px, device=device
+        )
+    if avoid is not None:
+        avoid = _fit(avoid[None, None], plan.window_px)[0, 0]
+    return JoinedBands(plan, scale, sink, multiband=settings.blend == "multiband", size_px=size_px, avoid=avoid)
 
 
 def _plane(low: Tensor, guide: Tensor | None, upscaler: Upscaler) -> Tensor:

@@ -54,15 +54,6 @@ class TilePlan:
             for col in range(self.cols):
                 yield self.tile(row, col)
 
-    def neighbours(self, tile: Tile) -> tuple[Tile, ...]:
-        """The tiles above, left, right and below, those that exist."""
-        places = ((-1, 0), (0, -1), (0, 1), (1, 0))
-        return tuple(
-            self.tile(tile.row + down, tile.col + right)
-            for down, right in places
-            if 0 <= tile.row + down < self.rows and 0 <= tile.col + right < self.cols
-        )
-
     def as_dict(self) -> dict[str, Any]:
         """The plan as plain numbers and lists, for JSON."""
         return dataclasses.asdict(self)

@@ -44,7 +44,9 @@ class RowMaker:
         variants: tuple[Variant, ...],
         settings: Settings,
         calls: NetworkCalls,
+        reference: Tensor | None = None,
     ) -> None:
+        """reference: the plane's picture at a multiple of its size, (1, 3, k h, k w), that results are held to."""
         self._plane = plane
         self._plan = plan
         self._upscaler = upscaler
@@ -52,6 +54,8 @@ class RowMaker:
         self._variants = variants
         self._settings = settings
         self._calls = calls
+        self._reference = reference
+        self._finer = 1 if reference is None else reference.shape[2] // plane.shape[2]
         self._tile_px = plan.window_px * upscaler.scale
         # On a CPU a few tiles at a time stay in its cache from step to step, and need no fresh memory: twice as fast.
         tile_bytes = 3 * self._tile_px**2 * 4
@@ -69,6 +73,7 @@ class RowMaker:
         cols = self._plan.cols
         jobs = len(self._variants) * cols  # job = variant · cols + col, as the pictures lie in memory
         inputs = torch.cat([variant.apply(tiles) for variant in self._variants])
+        wanted = tiles[:, :3] if self._reference is None else self._cut_reference(row)
         measures = {name: torch.zeros(jobs, device=tiles.device) for name in _MEASURES}
 
         def name(job: int) -> str:
@@ -85,6 +90,7 @@ class RowMaker:
                 self._bring_back(
                     outputs[start - items.start :][:size],
                     tiles[col : col + size],
+                    wanted[col : col + size],
                     slice(start, start + size),
                     variant=self._variants[index],
                     measures=measures,
@@ -104,10 +110,19 @@ class RowMaker:
         band = self._plane[0, :, top : top + window]
         return torch.stack([band[:, :, left : left + window] for left in self._plan.col_starts_px])
 
+    def _cut_reference(self, row: int) -> Tensor:
+        """What the tiles of a row are held to, (tiles, 3, k window, k window)."""
+        assert self._reference is not None
+        k, window = self._finer, self._plan.window_px
+        top = self._plan.row_starts_px[row]
+        band = self._reference[0, :, top * k : (top + window) * k]
+        return torch.stack([band[:, :, left * k : (left + window) * k] for left in self._plan.col_starts_px])
+
     def _bring_back(
         self,
         outputs: Tensor,
         sources: Tensor,
+        wanted: Tensor,
         jobs: slice,
         *,
         variant: Variant,
@@ -120,7 +135,9 @@ class RowMaker:
         outputs = variant.undo(outputs.to(finished.device, finished.dtype).contiguous(), sources)
         pooled = pool(outputs, (low.shape[2], low.shape[3]))
         _check_finite(pooled.flatten(1), "network", jobs.start, name)
-        match_low_res(outputs, low, self._settings.tone_match, pooled=pooled, out=finished)
+        match_low_res(
+            outputs, wanted, self._settings.tone_match, pooled=pooled if self._finer == 1 else None, out=finished
+        )
         finished.clamp_(-1.0, 1.0)
         # Before the tone is matched, for afterwards every candidate is faithful.
         measures["fidelity"][jobs] = fidelity_db(pooled, low)

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from upimagine.errors import UpimagineError
 from upimagine.render.candidates import Variant
+from upimagine.render.joined import Blend
 from upimagine.render.plan import TilePlan
 from upimagine.render.windows import Ramp
 
@@ -19,8 +20,10 @@ class Settings:
 
     stride_px: int = 24
     """Low-res pixels from one tile to the next, 1 to the network's window."""
+    blend: Blend = "feather"
+    """How tiles become one picture: a ramp over each overlap, a minimum-error cut, or that cut in several bands."""
     feather_px: int | None = 32
-    """Width in output pixels of the ramp between two tiles; None takes the whole overlap, 0 is a hard cut."""
+    """Width in output pixels of the ramp between two feathered tiles; None takes the whole overlap, 0 is a hard cut."""
     ramp: Ramp = "cosine"
     """Shape of that ramp."""
     flips: bool = True
@@ -53,6 +56,7 @@ class Settings:
 
         need(self.stride_px >= 1, "stride_px", "1 or more")
         need(self.feather_px is None or self.feather_px >= 0, "feather_px", "0 or more, or leave it out")
+        need(self.blend in get_args(Blend), "blend", " or ".join(get_args(Blend)))
         need(self.ramp in get_args(Ramp), "ramp", " or ".join(get_args(Ramp)))
         for name in ("realism", "sharpness", "contrast", "veto_db", "agreement"):
             need(0 <= getattr(self, name) < math.inf, name, "0 or more")

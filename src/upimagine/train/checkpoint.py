@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -10,18 +9,25 @@ from typing import Any
 import torch
 
 from upimagine.errors import UpimagineError
+from upimagine.pixels.atomic import replacing
 
 FILE_NAME = "checkpoint.pt"
 
 
 def save_checkpoint(run: Path, state: dict[str, Any]) -> None:
-    """Write `run/checkpoint.pt` beside, sync, rename: a kill at any instant leaves the old or the new one."""
-    beside = run / (FILE_NAME + ".part")
-    with beside.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(run / FILE_NAME)
+    """Write `run/checkpoint.pt` whole or not at all: a kill at any instant leaves the old or the new one.
+
+    Raises UpimagineError when the disk is full.
+    """
+    path = run / FILE_NAME
+    with replacing(path, overwrite=True) as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:  # torch's archive writer hides the system's word
+            raise UpimagineError(
+                f"{path}: could not be written, is the disk full? The checkpoint before it is kept: free some space "
+                "and go on with the same command"
+            ) from error
 
 
 def load_checkpoint(run: Path) -> dict[str, Any] | None:

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from upimagine import pixels
 from upimagine.data.folder import Decoded, decode, drawn_at, list_pictures, to_float, to_uint8
-from upimagine.errors import PictureError
+from upimagine.errors import PictureError, UpimagineError
 from upimagine.losses.adversarial import non_saturating_discriminator, non_saturating_generator
 from upimagine.models.file import save_model
-from upimagine.nets.dcgan import DcganDiscriminator, DcganGenerator, calibrate_batch_norm
+from upimagine.nets.dcgan import SIZES_PX, DcganDiscriminator, DcganGenerator, calibrate_batch_norm
 from upimagine.pixels.resizing import resize_antialiased
 from upimagine.train.augment import POLICIES, diff_augment
 from upimagine.train.engine import Engine
@@ -42,6 +42,16 @@ class DcganSettings:
     beta1: float = 0.5  # Adam's; 0.9 oscillates (Radford et al.)
     flip: bool = True  # show mirror images too
     augment: tuple[str, ...] = POLICIES  # DiffAugment's policy; () for large sets
+
+    def problem(self) -> str | None:
+        """What is wrong with these settings, in words, or None."""
+        if self.size_px not in SIZES_PX:
+            return f"--size-px {self.size_px} cannot work; choose one of {', '.join(map(str, SIZES_PX))}"
+        if unknown := set(self.augment) - set(POLICIES):
+            return f"--augment {', '.join(sorted(unknown))} is unknown; choose among {', '.join(POLICIES)}"
+        if min(self.width, self.latent_dim, self.max_width or 1) < 1 or not 0 < self.learning_rate < 1:
+            return "--width, --max-width and --latent-dim must be at least 1, --learning-rate between 0 and 1"
+        return None
 
 
 class DcganTask:
@@ -115,6 +125,9 @@ def make_dcgan_task(
     data: list[Path], settings: DcganSettings, seed: int, on_skip: Callable[[Path, str], None]
 ) -> Callable[[Engine], DcganTask]:
     """Decode the folders once (unreadable pictures go to `on_skip`) and return what `train.loop.fit` starts from."""
+
+    if problem := settings.problem():
+        raise UpimagineError(problem)
 
     def prepare(path: Path) -> Tensor:
         return to_uint8(centre_square(pixels.read(path).pixels, settings.size_px, path))

@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from upimagine.errors import UpimagineError
 from upimagine.processor import bf16_is_faster, pick_device
 from upimagine.train.settings import LoopSettings
 
@@ -25,9 +26,16 @@ class Engine:
         precision = settings.precision
         if precision == "auto":
             precision = "bf16" if bf16_is_faster(device) else "float32"
+        kind, _, number = device.partition(":")
+        if precision == "fp16" and kind != "cuda":
+            raise UpimagineError("--precision fp16 needs an NVIDIA GPU; use bf16 or float32 here")
         torch.set_num_threads(settings.threads or os.cpu_count() or 1)
         self.precision = precision
-        self._fabric = Fabric(accelerator=device, devices=1, precision=_FABRIC_PRECISION[precision])  # type: ignore[arg-type]
+        self._fabric = Fabric(
+            accelerator=kind,
+            devices=[int(number)] if number else 1,
+            precision=_FABRIC_PRECISION[precision],  # type: ignore[arg-type]
+        )
         self._fabric.launch()
         self._seed = settings.seed
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from upimagine import pixels
 from upimagine.errors import UpimagineError
+from upimagine.pixels.atomic import trouble
 from upimagine.train.checkpoint import changed_settings, load_checkpoint, save_checkpoint
 from upimagine.train.ema import ema_beta, make_average, update_average
 from upimagine.train.engine import Engine
@@ -25,7 +26,12 @@ from upimagine.train.task import Batch, Task
 
 MODEL_NAME = "model.safetensors"
 #: Settings of the loop that a resumed run may change without becoming another run.
-_FREE = ("kimg", "device", "threads", "tick_kimg", "preview_kimg", "checkpoint_minutes")
+_FREE = (
+    *("kimg", "device", "threads", "precision", "tick_kimg", "preview_kimg", "checkpoint_minutes", "about", "licence"),
+    "learning_rate",
+)
+#: fp16's gradient scaler passes over a step now and then; this many in a row are no accident.
+_MOST_SKIPPED = 50
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,13 @@ def fit(
     """
     if problem := settings.problem():
         raise UpimagineError(problem)
-    run.mkdir(parents=True, exist_ok=True)
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise trouble(error, run) from error
+    state = load_checkpoint(run)
+    if state is not None and settings.precision == "auto":  # what was fastest when it began, not at this instant
+        settings = replace(settings, precision=state["precision"])
     engine = Engine(settings)
     engine.seed_step(-1)  # initial weights come from the seed too
     task = make_task(engine)
@@ -71,9 +83,10 @@ def fit(
     for phase in task.phases:
         phase.optimizer = engine.setup_optimizer(phase.optimizer)
     average = make_average(task.nets[task.averaged])
-    identity = {name: value for name, value in asdict(settings).items() if name not in _FREE}
-    identity |= {"precision": engine.precision} | task.settings()
-    step, seconds = _resume(run, task, average, engine, identity)
+    everything = asdict(settings) | {"precision": engine.precision} | task.settings()
+    identity = {name: value for name, value in everything.items() if name not in _FREE}
+    step, seconds = (0, 0.0) if state is None else _resume(run, state, task, average, engine, identity)
+    del state
 
     total = max(1, round(settings.kimg * 1000 / settings.batch))
     clock = _Clock(settings, seconds)
@@ -81,7 +94,13 @@ def fit(
 
     def checkpoint() -> None:
         save_checkpoint(run, _state(task, average, engine, identity, step, clock.trained_s))
-        done = {"kimg": step * settings.batch / 1000, "hours": round(clock.trained_s / 3600, 2), "settings": identity}
+        done = {
+            "about": settings.about,
+            "licence": settings.licence,
+            "kimg": step * settings.batch / 1000,
+            "hours": round(clock.trained_s / 3600, 2),
+            "settings": {name: value for name, value in everything.items() if name not in ("about", "licence")},
+        }
         task.save_model(run / MODEL_NAME, average, done)
 
     with Journal(run) as journal, _ctrl_c_as_flag() as interrupted, ThreadPoolExecutor(1) as ahead:
@@ -118,6 +137,8 @@ def _train_step(task: Task, engine: Engine, batch: Batch, step: int) -> dict[str
     with engine.autocast():
         made = task.forward(batch, step)
     for phase in task.phases:
+        if step < phase.first_step:
+            continue
         net = task.nets[phase.net]
         for other in task.nets.values():
             other.requires_grad_(other is net)
@@ -127,10 +148,12 @@ def _train_step(task: Task, engine: Engine, batch: Batch, step: int) -> dict[str
         engine.backward(loss)
         gradients = [p.grad for p in net.parameters() if p.grad is not None]
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-        if not torch.isfinite(norm) and engine.precision != "fp16":  # fp16's scaler skips such steps by itself
+        phase.skipped = 0 if torch.isfinite(norm) else phase.skipped + 1
+        if phase.skipped > (_MOST_SKIPPED if engine.precision == "fp16" else 0):
             raise UpimagineError(
                 f"training stopped at step {step}: the {phase.name} gradients are no longer numbers (loss "
-                f"{loss.item():.4g}); the last checkpoint is sound: go on from it with a smaller learning rate"
+                f"{loss.item():.4g}); the last checkpoint is sound: go on from it with a smaller --learning-rate, "
+                "or with --precision float32"
             )
         phase.optimizer.step()
         plotted |= {f"{phase.name}/{name}": value.detach() for name, value in numbers.items()}
@@ -155,6 +178,7 @@ def _state(
         "step": step,
         "seconds": seconds,
         "settings": identity,
+        "precision": engine.precision,
         "nets": {name: net.state_dict() for name, net in task.nets.items()},
         "optimizers": {phase.name: phase.optimizer.state_dict() for phase in task.phases},
         "average": average.state_dict(),
@@ -162,11 +186,10 @@ def _state(
     }
 
 
-def _resume(run: Path, task: Task, average: nn.Module, engine: Engine, identity: dict[str, Any]) -> tuple[int, float]:
+def _resume(
+    run: Path, state: dict[str, Any], task: Task, average: nn.Module, engine: Engine, identity: dict[str, Any]
+) -> tuple[int, float]:
     """Load the checkpoint into everything; returns (step, seconds trained so far)."""
-    state = load_checkpoint(run)
-    if state is None:
-        return 0, 0.0
     if changes := changed_settings(state["settings"], identity):
         raise UpimagineError(
             f"{run} was begun with other settings: {'; '.join(changes)}; use the old ones or another --out folder"
@@ -174,7 +197,10 @@ def _resume(run: Path, task: Task, average: nn.Module, engine: Engine, identity:
     for name, net in task.nets.items():
         net.load_state_dict(state["nets"][name])
     for phase in task.phases:
+        rates = [group["lr"] for group in phase.optimizer.param_groups]
         phase.optimizer.load_state_dict(state["optimizers"][phase.name])
+        for group, rate in zip(phase.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate  # today's, for it may have been changed
     average.load_state_dict(state["average"])
     engine.load_scaler_state(state["scaler"])
     return int(state["step"]), float(state["seconds"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,11 +24,17 @@ class LoopSettings:
     tick_kimg: float = 1.0  # a log line and curve points this often
     preview_kimg: float = 5.0  # a preview picture this often
     checkpoint_minutes: float = 5.0  # a checkpoint (and model file) at least this often
+    about: str = ""  # what the data are, for whoever gets the model
+    licence: str = ""  # of the model
 
     def problem(self) -> str | None:
         """What is wrong with these settings, in words, or None."""
         if self.batch < 1:
             return f"--batch {self.batch} is too small; use at least 1"
-        if self.kimg <= 0:
-            return f"--kimg {self.kimg} leaves nothing to train; use a positive number"
+        for name in ("kimg", "tick_kimg", "preview_kimg", "checkpoint_minutes"):
+            if not 0 < getattr(self, name) < math.inf:
+                return f"--{name.replace('_', '-')} {getattr(self, name)} cannot work; use a positive number"
+        for name in ("seed", "threads", "ema_kimg", "ema_rampup"):
+            if not 0 <= getattr(self, name) < math.inf:
+                return f"--{name.replace('_', '-')} {getattr(self, name)} cannot work; use 0 or more"
         return None

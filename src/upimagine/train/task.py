@@ -19,6 +19,8 @@ class Phase:
     name: str
     net: str
     optimizer: Optimizer
+    first_step: int = 0  # it is left out before
+    skipped: int = 0  # steps in a row whose gradients were no numbers
 
 
 class Task(Protocol):

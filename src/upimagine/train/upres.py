@@ -8,6 +8,7 @@ The seed's own form is `--consistency none --perceptual-weight 0 --width 1`. See
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from upimagine.data.folder import list_pictures
 from upimagine.data.tiles import TileAugment, TileSource, tile_at, tile_source
 from upimagine.errors import PictureError, UpimagineError
 from upimagine.guide.faces import FaceGuide
+from upimagine.guide.raster import Style
 from upimagine.losses.adversarial import non_saturating_discriminator, non_saturating_generator
 from upimagine.losses.low_res import low_res_l1
 from upimagine.losses.perceptual import PerceptualLoss
@@ -30,12 +32,14 @@ from upimagine.train.engine import Engine
 from upimagine.train.grid import picture_grid
 from upimagine.train.task import Batch, Phase
 
+_WARMUP_L1_WEIGHT = 10.0
+
 
 @dataclass(frozen=True)
 class UpresSettings:
     """What is particular to a J-net."""
 
-    guide: Literal["face", "none"] = "face"  # face: a raster of landmarks goes in behind the colours
+    guide: Literal["face", "face-channels", "none"] = "face"  # landmarks drawn in colours, or a channel a feature
     width: float = 0.5  # of the J-net; 1 is the seed's size (40.6M parameters), 0.5 a quarter of it
     critic_width: int = 32  # channels of the discriminator's first layer; 64 is pix2pix's
     consistency: Consistency = "residual"  # none (the seed's), residual, project: see `nets.jnet.JNet`
@@ -45,9 +49,25 @@ class UpresSettings:
     low_res_weight: float = 100.0  # of the L1 between pooled pictures
     perceptual_weight: float = 30.0  # of the VGG16 feature term; needs --perceptual
     perceptual: Path | None = None  # VGG16 features (safetensors, torchvision key names)
-    warmup_steps: int = 250  # at first plain L1 alone, so that the adversary meets something like a picture
+    perceptual_crop_px: int = 96  # side of the random crop of each tile that the feature term looks at
+    warmup_steps: int = (
+        250  # first without an adversary, plus a plain L1, so that it will meet something like a picture
+    )
     scales: tuple[float, ...] = (1.0,)  # every picture is also shown shrunk by these
     init_from: Path | None = None  # begin with the weights of this upscaler model
+
+    def problem(self) -> str | None:
+        """What is wrong with these settings, in words, or None."""
+        if not 0 < self.width <= 4 or self.critic_width < 1 or not 0 < self.learning_rate < 1:
+            return "--width must lie in 0 to 4, --critic-width be at least 1, --learning-rate between 0 and 1"
+        for name in ("gan_weight", "low_res_weight", "perceptual_weight", "warmup_steps"):
+            if not 0 <= getattr(self, name) < math.inf:
+                return f"--{name.replace('_', '-')} {getattr(self, name)} cannot work; use 0 or more"
+        if not self.scales or not all(0 < scale <= 2 for scale in self.scales):
+            return f"--scales {' '.join(map(str, self.scales))} cannot work; give numbers above 0, up to 2"
+        if self.perceptual_crop_px < 16:
+            return f"--perceptual-crop-px {self.perceptual_crop_px} is too small; use at least 16"
+        return None
 
 
 class UpresTask:
@@ -71,17 +91,21 @@ class UpresTask:
                 name,
                 name,
                 torch.optim.Adam(self.nets[name].parameters(), settings.learning_rate, (settings.beta1, 0.999)),
+                first_step,
             )
-            for name in ("discriminator", "generator")
+            for name, first_step in (("discriminator", settings.warmup_steps), ("generator", 0))
         ]
         self._perceptual: nn.Module | None = None
         if settings.perceptual is not None and settings.perceptual_weight > 0:
-            self._perceptual = engine.place(PerceptualLoss(load_vgg16(settings.perceptual)))
+            self._perceptual = engine.place(
+                PerceptualLoss(load_vgg16(settings.perceptual), crop_px=settings.perceptual_crop_px)
+            )
 
     def settings(self) -> dict[str, Any]:
         """The settings and the number of pictures, for the checkpoint."""
+        # File names only: a model is given away, and paths tell of its maker's folders.
         plain = {
-            name: str(value) if isinstance(value, Path) else value for name, value in asdict(self._settings).items()
+            name: value.name if isinstance(value, Path) else value for name, value in asdict(self._settings).items()
         }
         plain["scales"] = list(self._settings.scales)
         return plain | {"task": "upres", "sources": len(self._sources)} | asdict(self._augment)
@@ -98,7 +122,7 @@ class UpresTask:
         return {"fake": self.nets["generator"](batch["low"])}
 
     def loss(self, phase: str, batch: Batch, made: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Adversarial, low-res and perceptual terms; plain L1 while warming up."""
+        """Adversarial, low-res and perceptual terms; a plain L1 in place of the first while warming up."""
         s, discriminator = self._settings, self.nets["discriminator"]
         fake, high, low = made["fake"], batch["high"], batch["low"]
         if phase == "discriminator":
@@ -113,7 +137,7 @@ class UpresTask:
             loss = loss + s.perceptual_weight * perceptual
             plotted["perceptual"] = perceptual
         if step < s.warmup_steps:
-            loss = loss + s.low_res_weight * (fake.float() - high).abs().mean()
+            loss = loss + _WARMUP_L1_WEIGHT * (fake.float() - high).abs().mean()
         else:
             adversarial = non_saturating_generator(discriminator(fake, low))
             loss = loss + s.gan_weight * adversarial
@@ -121,7 +145,7 @@ class UpresTask:
         return loss, plotted
 
     def preview(self, averaged: nn.Module) -> Tensor:
-        """Four tiles of the training stream: enlarged input, what is made, truth."""
+        """Eight tiles of the training stream: enlarged input, what is made, truth."""
         pairs = [
             tile_at(self._sources, place, self._seed + 1, TileAugment(False, 0, 0, 0, 0, 0, 0)) for place in range(8)
         ]
@@ -161,7 +185,10 @@ def make_upres_task(
     data: list[Path], settings: UpresSettings, augment: TileAugment, seed: int, on_skip: Callable[[Path, str], None]
 ) -> Callable[[Engine], UpresTask]:
     """Decode the folders once (unusable pictures go to `on_skip`) and return what `train.loop.fit` starts from."""
-    guide = FaceGuide() if settings.guide == "face" else None
+    if problem := settings.problem():
+        raise UpimagineError(problem)
+    styles: dict[str, Style] = {"face": "rgb", "face-channels": "channels"}
+    guide = FaceGuide(styles[settings.guide]) if settings.guide in styles else None
     sources: list[TileSource] = []
     reason = ""
     for path in list_pictures(data):

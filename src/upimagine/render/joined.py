@@ -1,0 +1,99 @@
+"""The canvas for tiles that disagree: each is joined to its neighbours along a cut; finished rows leave at the top."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from upimagine.render.joins import Floats, join
+from upimagine.render.plan import TilePlan
+from upimagine.render.sinks import Sink
+
+Blend = Literal["feather", "cut", "multiband"]
+
+
+class JoinedBands:
+    """Joins chosen tiles, first along each row, then row to row, and hands finished rows to a sink.
+
+    Holds one tile row, so memory grows with the width of the picture, not with its area. Stands in for `Bands`.
+    """
+
+    def __init__(
+        self,
+        plan: TilePlan,
+        scale: int,
+        sink: Sink,
+        *,
+        multiband: bool,
+        size_px: tuple[int, int] | None = None,
+        avoid: Tensor | None = None,
+    ) -> None:
+        """avoid: (h, w) on the low-res plane, what a cut through each pixel costs beside the difference; 0 is free."""
+        self._plan, self._scale, self._sink, self._multiband = plan, scale, sink, multiband
+        self._height_px, self._width_px = size_px or (plan.height_px * scale, plan.width_px * scale)
+        self._tile_px = plan.window_px * scale
+        self._avoid = None if avoid is None else avoid.float().cpu().numpy()
+        self._above: Floats | None = None  # rows of the canvas that the next tile row meets, (rows, W, 3)
+        self._next_row = 0
+
+    def add_row(self, row: int, tiles: Mapping[int, Tensor]) -> None:
+        """Join in one whole tile row, {column: (3, tile, tile)}, rows in order, columns in any order.
+
+        Raises ValueError when a row or a column is missing or comes twice: a picture with a hole must not go on.
+        """
+        if row != self._next_row or row >= self._plan.rows or sorted(tiles) != list(range(self._plan.cols)):
+            raise ValueError(
+                f"expected tile row {self._next_row} of {self._plan.rows} with columns 0 to {self._plan.cols - 1}, "
+                f"got row {row} with columns {sorted(tiles)}"
+            )
+        self._next_row += 1
+        top = self._plan.row_starts_px[row] * self._scale
+        strip = self._row(top, tiles)
+        if self._above is not None and len(self._above):  # tiles that do not overlap have nothing to join
+            meet_px = len(self._above)
+            avoid = self._costs(top, top + meet_px, 0, strip.shape[1])
+            joined = join(
+                self._above.transpose(1, 0, 2),
+                strip[:meet_px].transpose(1, 0, 2),
+                multiband=self._multiband,
+                avoid=None if avoid is None else np.ascontiguousarray(avoid.T),
+            )
+            strip[:meet_px] = joined.transpose(1, 0, 2)
+        last = row + 1 == self._plan.rows
+        done = self._tile_px if last else self._plan.row_starts_px[row + 1] * self._scale - top
+        self._above = None if last else strip[done:].copy()
+        kept = min(top + done, self._height_px) - top
+        if kept > 0:
+            rows = torch.from_numpy(np.ascontiguousarray(strip[:kept, : self._width_px].transpose(2, 0, 1)))
+            self._sink.write_rows(rows.clamp_(-1.0, 1.0))
+
+    def _row(self, top: int, tiles: Mapping[int, Tensor]) -> Floats:
+        """The tiles of a row joined side by side, (tile, W, 3)."""
+        strip = np.empty((self._tile_px, self._plan.width_px * self._scale, 3), dtype=np.float32)
+        end = 0
+        for col, start in enumerate(self._plan.col_starts_px):
+            left = start * self._scale
+            tile = tiles[col].permute(1, 2, 0).cpu().numpy()
+            meet_px = end - left
+            if meet_px > 0:
+                strip[:, left:end] = join(
+                    strip[:, left:end],
+                    tile[:, :meet_px],
+                    multiband=self._multiband,
+                    avoid=self._costs(top, top + self._tile_px, left, end),
+                )
+            end = left + self._tile_px
+            strip[:, left + meet_px : end] = tile[:, meet_px:]
+        return strip
+
+    def _costs(self, top: int, bottom: int, left: int, right: int) -> Floats | None:
+        """The costs of cutting there, at output size."""
+        if self._avoid is None:
+            return None
+        k = self._scale
+        part = self._avoid[top // k : bottom // k, left // k : right // k]
+        return part.repeat(k, axis=0).repeat(k, axis=1)

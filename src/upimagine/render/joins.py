@@ -1,0 +1,92 @@
+"""Two pictures of one place that disagree, joined along the line where they disagree least."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+
+_FEATHER_PX = 4
+"""Half width of the transition round a cut."""
+_TAPER_PX = 8
+"""Within this of its ends a join must have become the one picture, or the other."""
+
+
+def minimum_cut(costs: Floats) -> npt.NDArray[np.intp]:
+    """The cheapest path through costs (steps, places), one place a step, neighbours at most one place apart: (steps,).
+
+    The minimum error boundary cut of Efros and Freeman 2001, by dynamic programming. Ties go to the lower place.
+    """
+    steps, places = costs.shape
+    total = np.empty_like(costs)
+    total[0] = costs[0]
+    padded = np.full(places + 2, np.inf, dtype=costs.dtype)
+    for step in range(1, steps):
+        padded[1:-1] = total[step - 1]
+        np.minimum(padded[:-2], padded[1:-1], out=total[step])
+        np.minimum(total[step], padded[2:], out=total[step])
+        total[step] += costs[step]
+    path = np.empty(steps, dtype=np.intp)
+    path[-1] = np.argmin(total[-1])
+    for step in range(steps - 2, -1, -1):
+        low = max(path[step + 1] - 1, 0)
+        path[step] = low + np.argmin(total[step, low : path[step + 1] + 2])
+    return path
+
+
+def join(first: Floats, second: Floats, *, multiband: bool, avoid: Floats | None = None) -> Floats:
+    """Go over from first to second, both (length, width, 3) of the same place, somewhere along their width.
+
+    The cut runs down the length through the middle half of the width, where the pictures differ least and, if it can,
+    round the pixels that `avoid` (length, width) makes dear. Round it either a narrow ramp, or (`multiband`, after
+    Burt and Adelson 1983) each band of frequencies goes over as wide as its waves are: detail abruptly, tone softly.
+    Towards either end the join becomes the one picture or the other. Equal pictures come back exactly.
+    """
+    length, width = first.shape[:2]
+    difference = second - first
+    if width < 4:
+        where = np.full(length, width // 2)
+    else:
+        costs = np.square(difference).sum(axis=2)
+        if avoid is not None:
+            costs += avoid
+        margin = width // 4
+        where = minimum_cut(costs[:, margin : width - margin]) + margin
+    side = (np.arange(width) >= where[:, None]).astype(np.float32)  # 0: first, 1: second
+    changed = _bands(difference, side) if multiband else difference * _soft(side, _FEATHER_PX)[..., None]
+    taper_px = min(_TAPER_PX, width // 4)
+    rising = ((np.arange(taper_px) + 0.5) / max(taper_px, 1)).astype(np.float32)[None, :, None]
+    changed[:, :taper_px] *= rising
+    joined: Floats = first + changed
+    last = slice(width - taper_px, width)
+    joined[:, last] = second[:, last] + (joined[:, last] - second[:, last]) * rising[:, ::-1]
+    return joined
+
+
+def _soft(side: Floats, half_px: int) -> Floats:
+    """A step made into a ramp across it."""
+    size = 2 * half_px + 1
+    soft: Any = cv2.blur(side, (size, 1), borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(soft, np.float32)
+
+
+def _bands(difference: Floats, side: Floats) -> Floats:
+    """What of the difference is added, band by band: Σ g_k(side) · L_k(difference), collapsed."""
+    levels = max(1, int(np.log2(max(min(difference.shape[:2]), 2))) - 1)
+    weights: Any = _soft(side, 1)
+    rest: Any = difference
+    kept: list[tuple[Any, tuple[int, int]]] = []
+    for _ in range(levels):
+        smaller = cv2.pyrDown(rest, borderType=cv2.BORDER_REFLECT)
+        size = (rest.shape[1], rest.shape[0])
+        kept.append(((rest - cv2.pyrUp(smaller, dstsize=size)) * weights[..., None], size))
+        rest, weights = smaller, cv2.pyrDown(weights, borderType=cv2.BORDER_REPLICATE)
+    result: Any = rest * weights[..., None]
+    for band, size in reversed(kept):
+        result = cv2.pyrUp(result, dstsize=size) + band
+    collapsed: Floats = result
+    return collapsed
