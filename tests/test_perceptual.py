@@ -200,3 +200,20 @@ def test_bf16_autocast_and_channels_last_agree_with_float32(network: Vgg16Featur
         half = loss(last_a, last_b, torch.Generator().manual_seed(3))
     assert half.dtype == torch.float32
     torch.testing.assert_close(half, plain, rtol=0.03, atol=0)
+
+
+def test_unit_distance_is_that_of_the_measure_and_reaches_the_output_alone() -> None:
+    from upimagine.measure.features import feature_distance
+    from upimagine.nets.vgg import Vgg16Features
+
+    torch.manual_seed(0)
+    features = Vgg16Features()
+    output, target = (torch.rand(1, 3, 64, 64) * 2 - 1 for _ in range(2))
+    output.requires_grad_()
+    loss = PerceptualLoss(features, crop_px=None, distance="unit")(output, target)
+    # Random weights shrink activations, so the loss's floor shows a little here.
+    assert loss.item() == pytest.approx(feature_distance(features, output.detach(), target).unit, rel=0.2)
+    loss.backward()
+    assert output.grad is not None
+    assert output.grad.abs().sum() > 0
+    assert PerceptualLoss(features, distance="unit")(target, target).item() == 0

@@ -1,37 +1,53 @@
-"""Perceptual loss: L1 between feature maps on one random crop (after Johnson et al. 2016, 1603.08155)."""
+"""Perceptual loss: distance between feature maps on one random crop (after Johnson et al. 2016, 1603.08155)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+Distance = Literal["l1", "unit"]
+_LAYERS: dict[Distance, tuple[str, ...]] = {
+    "l1": ("relu1_2", "relu2_2", "relu3_3"),
+    "unit": ("relu1_2", "relu2_2", "relu3_3", "relu4_3"),
+}
 
 
 class PerceptualLoss(nn.Module):
     """How far two pictures are apart to a network that was trained to see.
 
-    For each layer: mean |f(output) - f(target)| divided by mean |f(target)|, so that every layer weighs alike however
-    large its activations are; then the mean over layers. 0 for equal pictures, about 1 for unrelated ones.
+    For each layer, then the mean over layers:
+
+    - "l1": mean |f(output) - f(target)| divided by mean |f(target)|, so that every layer weighs alike however large its
+      activations are. 0 for equal pictures, about 1 for unrelated ones. Rewards what is in its place, and so blurs
+      texture whose place cannot be known.
+    - "unit": channels normalised to unit length at every place, squared difference summed over channels, mean over
+      places: LPIPS (Zhang et al. 2018, 1801.03924) without its learned heads, 0 to 2. Rewards the right kind of texture
+      even out of place.
 
     Whole tiles would cost several times the nets being trained, so every row of the batch is compared on one random
     crop, at the same place in output and target.
 
     Args:
         features: called as ``features(pictures, layers)`` and returns a map a layer, as ``nets.vgg.Vgg16Features``.
-        layers: names of the layers compared.
+        layers: names of the layers compared; None takes relu1_2 to relu3_3 for "l1" and to relu4_3 for "unit".
         crop_px: side of the crop; pictures that are smaller along a side are used whole along it. None: no crop.
+        distance: "l1" or "unit".
     """
 
     def __init__(
         self,
         features: nn.Module,
-        layers: Sequence[str] = ("relu1_2", "relu2_2", "relu3_3"),
+        layers: Sequence[str] | None = None,
         crop_px: int | None = 96,
+        distance: Distance = "l1",
     ) -> None:
         super().__init__()
         self.features = features
-        self.layers = tuple(layers)
+        self.layers = _LAYERS[distance] if layers is None else tuple(layers)
+        self.distance = distance
         self.crop_px = crop_px
 
     def forward(self, output: Tensor, target: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -47,6 +63,8 @@ class PerceptualLoss(nn.Module):
         maps = self.features(output, self.layers)
         with torch.no_grad():
             target_maps = self.features(target, self.layers)
+        if self.distance == "unit":
+            return torch.stack([_unit_distance(maps[name], target_maps[name]) for name in self.layers]).mean()
         distances = []
         for name in self.layers:
             # Differences in the maps' own format (bf16: half the memory moved), sums in float32.
@@ -55,6 +73,18 @@ class PerceptualLoss(nn.Module):
             # The floor keeps a layer that is wholly dead on a flat target from dividing by zero.
             distances.append(distance / wanted.abs().mean(dtype=torch.float32).clamp_min(1e-6))
         return torch.stack(distances).mean()
+
+
+def _unit_distance(output: Tensor, target: Tensor) -> Tensor:
+    """Mean over places of the squared distance of two (N, C, h, w) maps of unit vectors."""
+    with torch.autocast(output.device.type, enabled=False):
+        return (_unit(output) - _unit(target)).square().sum(dim=1, dtype=torch.float32).mean()
+
+
+def _unit(maps: Tensor) -> Tensor:
+    """Channels at each place scaled to length 1. The floor, far below any activation that counts, bounds gradients."""
+    length = maps.square().sum(dim=1, keepdim=True, dtype=torch.float32).add(1e-2).sqrt()
+    return maps / length.to(maps.dtype)
 
 
 def _crop_alike(a: Tensor, b: Tensor, crop_px: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:

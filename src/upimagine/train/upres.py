@@ -24,7 +24,7 @@ from upimagine.guide.faces import FaceGuide
 from upimagine.guide.raster import Style
 from upimagine.losses.adversarial import non_saturating_discriminator, non_saturating_generator
 from upimagine.losses.low_res import low_res_l1
-from upimagine.losses.perceptual import PerceptualLoss
+from upimagine.losses.perceptual import Distance, PerceptualLoss
 from upimagine.models.file import load_model_file, save_model
 from upimagine.nets.jnet import Consistency, JNet, JNetDiscriminator, enlarge_smoothly
 from upimagine.nets.vgg import load_vgg16
@@ -49,6 +49,7 @@ class UpresSettings:
     low_res_weight: float = 100.0  # of the L1 between pooled pictures
     perceptual_weight: float = 30.0  # of the VGG16 feature term; needs --perceptual
     perceptual: Path | None = None  # VGG16 features (safetensors, torchvision key names)
+    perceptual_distance: Distance = "l1"  # l1: what is in its place; unit: the right texture, even out of place
     perceptual_crop_px: int = 96  # side of the random crop of each tile that the feature term looks at
     warmup_steps: int = (
         250  # first without an adversary, plus a plain L1, so that it will meet something like a picture
@@ -98,7 +99,11 @@ class UpresTask:
         self._perceptual: nn.Module | None = None
         if settings.perceptual is not None and settings.perceptual_weight > 0:
             self._perceptual = engine.place(
-                PerceptualLoss(load_vgg16(settings.perceptual), crop_px=settings.perceptual_crop_px)
+                PerceptualLoss(
+                    load_vgg16(settings.perceptual),
+                    crop_px=settings.perceptual_crop_px,
+                    distance=settings.perceptual_distance,
+                )
             )
 
     def settings(self) -> dict[str, Any]:
