@@ -68,8 +68,9 @@ def run(arguments: list[str]) -> int:
             for done in made.enlarged
         ],
     }
+    faces = "" if made.with_face is None else f", a face found in {made.with_face}"
     lines = [
-        f"sampled {made.sampled}, a face found in {made.with_face}; chosen {', '.join(map(str, made.chosen))}",
+        f"sampled {made.sampled}{faces}; chosen {', '.join(map(str, made.chosen))}",
         *(f"{done.path}  {done.size_px[1]}x{done.size_px[0]}" for done in made.enlarged),
         f"{made.folder}: contact sheet and recipe.toml beside them, {seconds:.0f} s in all",
     ]

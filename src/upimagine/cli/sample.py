@@ -52,7 +52,7 @@ def run(arguments: list[str]) -> int:
     tell(
         chosen.json,
         result,
-        f"{chosen.count} pictures in {out / 'pictures'}, {saved.with_face} fit to choose from",
+        f"{chosen.count} pictures in {out / 'pictures'}, a face found in {saved.with_face}",
         f"{saved.sheet}: all of them, best first; scores in {saved.table}",
     )
     return 0

@@ -33,6 +33,7 @@ class Candidates:
     pictures: Tensor  # (N, 3, S, S) in [-1, 1]
     scores: dict[str, Tensor]  # each (N,); NaN where there is no face
     total: Tensor  # (N,) float64, the weighted sum; NaN is a veto
+    faces: int | None  # pictures with a face; None when none was looked for
 
 
 def latent(seed: int, index: int, latent_dim: int) -> Tensor:
@@ -75,10 +76,14 @@ def sample(
     scores = {"sharpness": sharpness_score(everything)}
     if realism:
         scores["realism"] = torch.cat(realism)
+    faces = None
     if weights.face > 0 or weights.symmetry > 0:
-        scores |= _face_scores(everything, watch)
+        found = _face_scores(everything, watch)
+        faces = int((~found["face"].isnan()).sum())
+        if faces > 0:  # without any these are no portraits, and faces have no say
+            scores |= found
     used = {name: getattr(weights, name) for name in scores if getattr(weights, name) > 0}
-    return Candidates(latents, everything, scores, combine(scores, used))
+    return Candidates(latents, everything, scores, combine(scores, used), faces)
 
 
 def _face_scores(pictures: Tensor, watch: Watch) -> dict[str, Tensor]:
@@ -91,8 +96,6 @@ def _face_scores(pictures: Tensor, watch: Watch) -> dict[str, Tensor]:
             certainty[index] = face.score
             points[index] = torch.as_tensor(face.points68)
         watch("looking for faces", index + 1, len(pictures))
-    if certainty.isnan().all():  # no portraits, then
-        return {}
     return {"face": certainty, "symmetry": face_symmetry_score(points)}
 
 
@@ -102,7 +105,7 @@ class Saved:
 
     sheet: Path
     table: Path
-    with_face: int  # pictures that may be chosen: with a face, where any has one
+    with_face: int
 
 
 def save_samples(
@@ -142,7 +145,7 @@ def save_samples(
         lines.append(",".join([str(index), str(seed), *(f"{float(value):.5g}" for value in values)]))
     pixels.write_text(table, "\n".join(lines) + "\n", overwrite)
     write_sheet(sheet, candidates, [], overwrite)
-    return Saved(sheet, table, len(best_first(candidates.total)))
+    return Saved(sheet, table, candidates.faces or 0)
 
 
 def write_sheet(path: Path, candidates: Candidates, chosen: list[int], overwrite: bool) -> None:

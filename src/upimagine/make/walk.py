@@ -9,7 +9,6 @@ from pathlib import Path
 
 from upimagine import pixels
 from upimagine.choose.cull import cull
-from upimagine.choose.ranking import best_first
 from upimagine.errors import UpimagineError
 from upimagine.make.machine import settle
 from upimagine.make.picture import Enlarged, Sized, finish
@@ -27,7 +26,7 @@ class Made:
 
     folder: Path
     sampled: int
-    with_face: int
+    with_face: int | None  # sampled pictures with a face; None when none was looked for
     chosen: tuple[int, ...]  # numbers of the chosen candidates, best first
     portraits: tuple[Path, ...]
     print: Path | None
@@ -89,7 +88,6 @@ def _walk(recipe: Recipe, folder: Path, targets: list[Path], overwrite: bool, ma
     source, choice, enlargements, last, printing = _parts(recipe)
     prints = last is not None or recipe.stage[-1].kind == "print"
     candidates = sample(source.model, source.count, seed=recipe.seed, weights=choice, machine=machine, watch=watch)
-    ranking = best_first(candidates.total)
     chosen = cull(candidates.pictures, candidates.total, choice.keep, share=choice.best_share)
     write_sheet(folder / SHEET, candidates, chosen, overwrite)
 
@@ -119,7 +117,7 @@ def _walk(recipe: Recipe, folder: Path, targets: list[Path], overwrite: bool, ma
         enlarged.append(done)
         print_path = done.path
     pixels.write_text(folder / RECIPE, write_recipe(recipe), overwrite)
-    return Made(folder, source.count, len(ranking), tuple(chosen), tuple(targets), print_path, tuple(enlarged))
+    return Made(folder, source.count, candidates.faces, tuple(chosen), tuple(targets), print_path, tuple(enlarged))
 
 
 def _parts(recipe: Recipe) -> tuple[Sample, Choose, list[Enlarge], Enlarge | None, Print]:
