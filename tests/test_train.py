@@ -119,6 +119,21 @@ def test_upres_resumes_to_the_bit_and_its_model_loads(tmp_path: Path) -> None:
     fit(make_upres_task([large], again, TileAugment(), 0, lambda path, reason: None), loop, tmp_path / "tuned")
 
 
+def test_a_run_may_begin_with_a_model(pictures: Path, tmp_path: Path) -> None:
+    first = train(pictures, tmp_path / "first", dataclasses.replace(LOOP, kimg=0.004))
+    settings = dataclasses.replace(TINY, init_from=first.model, learning_rate=1e-9)
+    task = make_dcgan_task([pictures], settings, 0, lambda path, reason: None)
+    second = fit(task, dataclasses.replace(LOOP, kimg=0.004), tmp_path / "second")
+    before, after = load_model_file(first.model), load_model_file(second.model)
+    for old, new in zip(before.main.parameters(), after.main.parameters(), strict=True):
+        torch.testing.assert_close(new, old, rtol=2e-3, atol=1e-5)  # fp16 in between
+    assert after.story["begun_from"]["kimg"] == 0.004
+    assert str(tmp_path) not in json.dumps(after.story)
+    other = dataclasses.replace(settings, width=8)
+    with pytest.raises(UpimagineError, match="does not fit"):
+        fit(make_dcgan_task([pictures], other, 0, lambda path, reason: None), LOOP, tmp_path / "third")
+
+
 def test_a_run_leaves_log_previews_and_a_model_that_makes_pictures(pictures: Path, tmp_path: Path) -> None:
     told: list[Progress] = []
     outcome = train(pictures, tmp_path / "run", watch=told.append)

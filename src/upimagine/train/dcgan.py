@@ -23,6 +23,7 @@ from upimagine.models.file import save_model
 from upimagine.nets.dcgan import SIZES_PX, DcganDiscriminator, DcganGenerator, calibrate_batch_norm
 from upimagine.pixels.resizing import resize_antialiased
 from upimagine.train.augment import POLICIES, diff_augment
+from upimagine.train.begin import begin_with
 from upimagine.train.engine import Engine
 from upimagine.train.grid import picture_grid
 from upimagine.train.task import Batch, Phase
@@ -42,6 +43,7 @@ class DcganSettings:
     beta1: float = 0.5  # Adam's; 0.9 oscillates (Radford et al.)
     flip: bool = True  # show mirror images too
     augment: tuple[str, ...] = POLICIES  # DiffAugment's policy; () for large sets
+    init_from: Path | None = None  # begin with the weights of this generator model
 
     def problem(self) -> str | None:
         """What is wrong with these settings, in words, or None."""
@@ -64,6 +66,7 @@ class DcganTask:
         self._data = {"pictures": len(pictures.pictures)}
         generator = DcganGenerator(settings.size_px, settings.latent_dim, settings.width, settings.max_width)
         discriminator = DcganDiscriminator(settings.size_px, settings.width, settings.max_width)
+        self._begun = {} if settings.init_from is None else begin_with(settings.init_from, generator, discriminator)
         self.nets: dict[str, nn.Module] = {"generator": generator, "discriminator": discriminator}
         betas = (settings.beta1, 0.999)
         self.phases = [
@@ -73,7 +76,10 @@ class DcganTask:
 
     def settings(self) -> dict[str, Any]:
         """The settings and the number of pictures, for the checkpoint."""
-        return asdict(self._settings) | {"task": "dcgan", "augment": list(self._settings.augment)} | self._data
+        plain: dict[str, Any] = {"task": "dcgan", "augment": list(self._settings.augment)}
+        if self._settings.init_from is not None:
+            plain["init_from"] = self._settings.init_from.name  # the name alone: paths tell of folders
+        return asdict(self._settings) | plain | self._data
 
     def batch(self, position: int, count: int) -> Batch:
         """{"real": (count, 3, S, S)}, mirrored by chance."""
@@ -113,7 +119,13 @@ class DcganTask:
     def save_model(self, path: Path, averaged: nn.Module, progress: dict[str, Any]) -> None:
         """Generator with batch-norm statistics of its averaged weights, and the discriminator as critic."""
         self._calibrate(averaged, batches=64)
-        save_model(path, "generator", averaged, self.nets["discriminator"], progress | {"task": "dcgan"})
+        save_model(
+            path,
+            "generator",
+            averaged,
+            self.nets["discriminator"],
+            progress | {"task": "dcgan", "begun_from": self._begun},
+        )
 
     def _calibrate(self, averaged: nn.Module, batches: int) -> None:
         assert isinstance(averaged, DcganGenerator)

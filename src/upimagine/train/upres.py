@@ -25,9 +25,10 @@ from upimagine.guide.raster import Style
 from upimagine.losses.adversarial import non_saturating_discriminator, non_saturating_generator
 from upimagine.losses.low_res import low_res_l1
 from upimagine.losses.perceptual import Distance, PerceptualLoss
-from upimagine.models.file import load_model_file, save_model
+from upimagine.models.file import save_model
 from upimagine.nets.jnet import Consistency, JNet, JNetDiscriminator, enlarge_smoothly
 from upimagine.nets.vgg import load_vgg16
+from upimagine.train.begin import begin_with
 from upimagine.train.engine import Engine
 from upimagine.train.grid import picture_grid
 from upimagine.train.task import Batch, Phase
@@ -84,8 +85,7 @@ class UpresTask:
         guide_channels = sources[0].low.shape[0] - 3
         generator = JNet(guide_channels, settings.width, settings.consistency)
         discriminator = JNetDiscriminator(3 + guide_channels, settings.critic_width)
-        if settings.init_from is not None:
-            _begin_with(generator, discriminator, settings.init_from)
+        self._begun = {} if settings.init_from is None else begin_with(settings.init_from, generator, discriminator)
         self.nets: dict[str, nn.Module] = {"generator": generator, "discriminator": discriminator}
         self.phases = [
             Phase(
@@ -166,24 +166,13 @@ class UpresTask:
 
     def save_model(self, path: Path, averaged: nn.Module, progress: dict[str, Any]) -> None:
         """The averaged J-net, and the discriminator as critic for choosing candidates."""
-        save_model(path, "upscaler", averaged, self.nets["discriminator"], progress | {"task": "upres"})
-
-
-def _begin_with(generator: JNet, discriminator: JNetDiscriminator, path: Path) -> None:
-    """Take over another upscaler's weights; where it had a guide that this one lacks, those channels are dropped."""
-    model = load_model_file(path)
-    for net, old in ((generator, model.main), (discriminator, model.critic)):
-        if old is None:
-            continue
-        state = old.state_dict()
-        if "stem.weight" in state:
-            state["stem.weight"] = state["stem.weight"][:, : generator.stem.in_channels]
-        if "joint.weight" in state:
-            state["joint.weight"] = state["joint.weight"][:, : discriminator.joint.in_channels]
-        try:
-            net.load_state_dict(state)
-        except RuntimeError as error:
-            raise UpimagineError(f"--init-from {path} does not fit: use the same --width and --critic-width") from error
+        save_model(
+            path,
+            "upscaler",
+            averaged,
+            self.nets["discriminator"],
+            progress | {"task": "upres", "begun_from": self._begun},
+        )
 
 
 def make_upres_task(
