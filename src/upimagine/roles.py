@@ -37,10 +37,17 @@ class Upscaler(Protocol):
     guide_channels: int
     """Channels of guide raster expected behind the three of the picture: 0 when the network takes no guide."""
     radius_px: int | None
-    """One-sided receptive radius in low-res pixels, or None for a network that sees its whole tile (U-Net, J-net)."""
+    """One-sided receptive radius in low-res pixels, or None for a network that sees its whole tile (U-Net, J-net).
+
+    With a radius, tiles equal the whole picture and may be of any size; `render.radius.find_radius` tells it."""
+    align_px: int
+    """Low-res pixels that sides and places of tiles must be multiples of: the network's total stride, mostly 1."""
 
     def upscale(self, tiles: Tensor) -> Tensor:
-        """(N, 3 + guide_channels, window_px, window_px) to (N, 3, window_px * scale, window_px * scale)."""
+        """(N, 3 + guide_channels, window_px, window_px) to (N, 3, window_px * scale, window_px * scale).
+
+        With a radius, (N, 3 + guide_channels, h, w) of any h and w that are multiples of align_px.
+        """
         ...
 
 

@@ -63,6 +63,7 @@ class LoadedUpscaler:
     """An upscaler model as roles.Upscaler."""
 
     radius_px: int | None = None  # a J-net sees its whole tile
+    align_px = 1
 
     def __init__(self, file: ModelFile, device: str, dtype: torch.dtype) -> None:
         self.file = file

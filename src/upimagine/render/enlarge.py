@@ -13,6 +13,7 @@ from upimagine.errors import UpimagineError
 from upimagine.render.bands import Bands
 from upimagine.render.candidates import variants
 from upimagine.render.choosing import Costs, as_costs, choose_row, overlap_differences
+from upimagine.render.exact import enlarge_exactly
 from upimagine.render.joined import JoinedBands
 from upimagine.render.network import NetworkCalls
 from upimagine.render.plan import TilePlan, plan_tiles
@@ -47,10 +48,15 @@ def enlarge(
     w·scale pixels. Memory holds one tile row of candidates, whatever the height. progress(tiles done, tiles in all)
     is called after each tile row. The same arguments give the same bytes on the same device.
 
+    A network with a finite receptive radius needs neither choice nor blend: its tiles, with halos, equal the run on the
+    whole picture, and of the settings only batch_tiles counts.
+
     Raises UpimagineError on shapes that do not fit the network, a stride beyond its window, out of memory on a single
     tile, and NaN or infinity from a network; what reached the sink until then is not a whole picture.
     """
     started = time.perf_counter()
+    if upscaler.radius_px is not None:
+        return _exactly(_plane(low, guide, upscaler), upscaler, settings, sink, progress, started)
     scale = upscaler.scale
     plane = _fit(_plane(low, guide, upscaler), upscaler.window_px)
     if reference is not None and (reference.shape[2] % low.shape[2] or plane.shape[2:] != low.shape[2:]):
@@ -80,6 +86,38 @@ def enlarge(
         variants=shown,
         winners=tuple(winners),
         tiles=plan.rows * plan.cols,
+        batch_tiles=calls.batch,
+        network_s=calls.seconds,
+        sink_s=timed.seconds,
+        total_s=time.perf_counter() - started,
+    )
+
+
+def _exactly(
+    plane: Tensor,
+    upscaler: Upscaler,
+    settings: Settings,
+    sink: Sink,
+    progress: Callable[[int, int], None] | None,
+    started: float,
+) -> Report:
+    """A network that looks only so far: nothing to choose or to blend, tiles equal the whole picture."""
+    calls, timed = NetworkCalls(settings.batch_tiles, plane.device), _TimedSink(sink)
+    core_px = upscaler.window_px
+    rows, cols = enlarge_exactly(plane, upscaler, timed, calls, core_px=core_px, progress=progress)
+    height, width = plane.shape[2:]
+    return Report(
+        plan=TilePlan(
+            height_px=height,
+            width_px=width,
+            window_px=core_px,
+            stride_px=core_px,
+            row_starts_px=tuple(range(0, height, core_px))[:rows],
+            col_starts_px=tuple(range(0, width, core_px))[:cols],
+        ),
+        variants=variants(flips=False),
+        winners=((0,) * cols,) * rows,
+        tiles=rows * cols,
         batch_tiles=calls.batch,
         network_s=calls.seconds,
         sink_s=timed.seconds,

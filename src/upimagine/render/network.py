@@ -34,6 +34,8 @@ class NetworkCalls:
         """Most items in a call; halved for good whenever memory runs out."""
         self.seconds = 0.0
         """Time spent inside the network so far."""
+        self.out_of_memory = False
+        """Whether one item alone did not fit."""
         self._device = device
 
     def run(
@@ -57,6 +59,7 @@ class NetworkCalls:
             output = self._attempt(call, items)
             if output is None:
                 if size == 1:
+                    self.out_of_memory = True
                     raise UpimagineError(
                         f"out of memory on {name(start)}, one tile at a time: "
                         "close other programs, or use a smaller model or another device"

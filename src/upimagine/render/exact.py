@@ -1,0 +1,129 @@
+"""A picture of any size through a network that looks only so far: tiles with a halo, equal to the whole picture's run.
+
+Each tile is a core and, on every side that is not the picture's own edge, a halo at least as wide as the network looks.
+The network runs on core and halo, the halo's share of the output is thrown away, and the cores are laid side by side:
+nothing is blended. At the picture's edges the network pads as it would for the whole picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from upimagine.errors import UpimagineError
+from upimagine.render.network import NetworkCalls
+from upimagine.render.sinks import Sink
+from upimagine.roles import Upscaler
+
+
+@dataclass(frozen=True)
+class Span:
+    """A tile along one axis, in low-res pixels: what is shown to the network, and what is kept of it."""
+
+    start: int
+    end: int
+    core_start: int
+    core_end: int
+
+
+def axis_spans(length_px: int, core_px: int, halo_px: int) -> tuple[Span, ...]:
+    """Cores of core_px side by side over the axis, the last one shorter, each with its halo as far as the axis goes."""
+    return tuple(
+        Span(
+            max(start - halo_px, 0),
+            min(start + core_px + halo_px, length_px),
+            start,
+            min(start + core_px, length_px),
+        )
+        for start in range(0, length_px, core_px)
+    )
+
+
+def halo_of(radius_px: float, align_px: int) -> int:
+    """The smallest halo that holds the radius and keeps tiles on the network's grid."""
+    return math.ceil(radius_px / align_px) * align_px
+
+
+def enlarge_exactly(
+    plane: Tensor,
+    upscaler: Upscaler,
+    sink: Sink,
+    calls: NetworkCalls,
+    *,
+    core_px: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[int, int]:
+    """Enlarge (1, C, h, w) in [-1, 1] into the sink, tile row by tile row; returns (tile rows, tile columns).
+
+    core_px is rounded up to the network's alignment. Memory holds one tile row of the output. Out of memory on a
+    single tile halves the core from that tile row on; the result stays the same.
+
+    Raises UpimagineError when the network sees its whole input, when the picture is not on the network's grid, when
+    the smallest tile does not fit into memory, and for outputs of the wrong shape or that are not numbers.
+    """
+    if upscaler.radius_px is None:
+        raise UpimagineError("this network sees its whole tile: its tiles cannot equal the whole picture, blend them")
+    align, scale = upscaler.align_px, upscaler.scale
+    height, width = plane.shape[2:]
+    if height % align or width % align:
+        raise UpimagineError(f"picture of {width}x{height} px: this network takes multiples of {align} px a side")
+    halo = halo_of(upscaler.radius_px, align)
+    core_px = max(align, math.ceil(core_px / align) * align)
+    top, rows = 0, 0
+    while top < height:
+        columns = axis_spans(width, core_px, halo)
+        bottom = min(top + core_px, height)
+        row = Span(max(top - halo, 0), min(bottom + halo, height), top, bottom)
+        try:
+            strip = _row(plane, row, columns, upscaler, calls)
+        except UpimagineError:
+            smaller = core_px // 2 // align * align
+            if smaller == 0 or not calls.out_of_memory:
+                raise
+            core_px, calls.out_of_memory = smaller, False
+            continue
+        sink.write_rows(strip.clamp_(-1.0, 1.0))
+        top, rows = bottom, rows + 1
+        if progress is not None:
+            progress(top * scale, height * scale)
+    return rows, len(axis_spans(width, core_px, halo))
+
+
+def _row(plane: Tensor, row: Span, columns: tuple[Span, ...], upscaler: Upscaler, calls: NetworkCalls) -> Tensor:
+    """One tile row of the output, (3, rows, W) on the CPU."""
+    scale = upscaler.scale
+    strip = torch.empty(3, (row.core_end - row.core_start) * scale, plane.shape[3] * scale)
+    band = plane[0, :, row.start : row.end]
+    for group in _alike(columns):
+        tiles = torch.stack([band[:, :, span.start : span.end] for span in group])
+
+        def store(items: slice, outputs: Tensor, group: list[Span] = group, tiles: Tensor = tiles) -> None:
+            wanted = (items.stop - items.start, 3, tiles.shape[2] * scale, tiles.shape[3] * scale)
+            if outputs.shape != wanted:
+                raise UpimagineError(f"network gave shape {tuple(outputs.shape)} where its scale promises {wanted}")
+            if not outputs.isfinite().all():
+                raise UpimagineError(f"network gave NaN or infinity at row {row.core_start}: use float32")
+            down = slice((row.core_start - row.start) * scale, (row.core_end - row.start) * scale)
+            for span, output in zip(group[items], outputs.float().cpu(), strict=True):
+                across = slice((span.core_start - span.start) * scale, (span.core_end - span.start) * scale)
+                strip[:, :, span.core_start * scale : span.core_end * scale] = output[:, down, across]
+
+        calls.run(
+            len(group),
+            lambda items, tiles=tiles: upscaler.upscale(tiles[items]),  # type: ignore[misc]
+            store,
+            lambda item, group=group: f"the tile at {group[item].core_start}, {row.core_start}",  # type: ignore[misc]
+        )
+    return strip
+
+
+def _alike(columns: tuple[Span, ...]) -> Iterator[list[Span]]:
+    """Columns grouped by width, since only equal tiles go into one call."""
+    groups: dict[int, list[Span]] = {}
+    for span in columns:
+        groups.setdefault(span.end - span.start, []).append(span)
+    yield from groups.values()
