@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from upimagine.nets.dcgan import DcganDiscriminator, DcganGenerator, calibrate_batch_norm
+from upimagine.nets.dcgan import DcganDiscriminator, DcganGenerator, MinibatchSpread, calibrate_batch_norm
 from upimagine.nets.jnet import JNet, JNetDiscriminator, enlarge_smoothly
 
 
@@ -114,3 +114,14 @@ def test_projection_brings_the_pooled_output_back_to_the_input() -> None:
 def test_unknown_consistency_is_refused() -> None:
     with pytest.raises(ValueError, match="choose none, residual or project"):
         JNet(0, width=1 / 16, consistency="tight")  # type: ignore[arg-type]
+
+
+def test_minibatch_spread_tells_sameness_apart_and_judges_alone_when_evaluating() -> None:
+    torch.manual_seed(0)
+    spread = MinibatchSpread()
+    varied, alike = torch.randn(8, 3, 4, 4), torch.randn(1, 3, 4, 4).repeat(8, 1, 1, 1)
+    assert spread(varied)[:, 3].mean() > 0.5
+    assert spread(alike)[:, 3].max() < 1e-3
+    net = DcganDiscriminator(64, width=4, minibatch_spread=True).eval()
+    pictures = torch.randn(5, 3, 64, 64)
+    torch.testing.assert_close(net(pictures)[2:3], net(pictures[2:3]), rtol=0, atol=1e-5)

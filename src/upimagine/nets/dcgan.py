@@ -66,14 +66,54 @@ class DcganGenerator(nn.Module):
         return self.layers(latents[:, :, None, None].to(self.layers[0].weight.dtype)).float()  # type: ignore[no-any-return, arg-type]
 
 
-class DcganDiscriminator(nn.Module):
-    """Picture to one logit: strided convolutions, LeakyReLU 0.2, batch norm everywhere but in the first layer."""
+class MinibatchSpread(nn.Module):
+    """Append a channel that tells how much a batch's pictures differ: minibatch stddev (Karras et al., 1710.10196).
 
-    def __init__(self, size_px: int = 128, width: int = 64, max_width: int | None = None) -> None:
+    The deviation over each group of four pictures, meaned over channels and places. A generator that makes all alike
+    betrays itself by it. In evaluation mode the channel is the mean of training, so that no picture's score depends on
+    its batch mates.
+    """
+
+    usual: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("usual", torch.ones(1))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(N, C, h, w) to (N, C + 1, h, w)."""
+        count, _, height, width = maps.shape
+        if self.training:
+            group = 4 if count % 4 == 0 else count
+            grouped = maps.float().reshape(count // group, group, -1)
+            spread = (grouped.var(dim=1, correction=0) + 1e-8).sqrt().mean(dim=1)  # (N / group,)
+            with torch.no_grad():
+                self.usual.lerp_(spread.detach().mean().view(1), 0.01)
+            spread = spread.repeat_interleave(group)
+        else:
+            spread = self.usual.expand(count)
+        channel = spread.to(maps.dtype).view(count, 1, 1, 1).expand(count, 1, height, width)
+        return torch.cat((maps, channel), dim=1)
+
+
+class DcganDiscriminator(nn.Module):
+    """Picture to one logit: strided convolutions, LeakyReLU 0.2, batch norm everywhere but in the first layer.
+
+    `minibatch_spread` (not in the paper) lets it see how much the pictures of a batch differ.
+    """
+
+    def __init__(
+        self, size_px: int = 128, width: int = 64, max_width: int | None = None, minibatch_spread: bool = False
+    ) -> None:
         super().__init__()
         steps = _doublings(size_px)
         self.size_px = size_px
-        self.config = {"size_px": size_px, "width": width, "max_width": max_width}
+        self.config = {
+            "size_px": size_px,
+            "width": width,
+            "max_width": max_width,
+            "minibatch_spread": minibatch_spread,
+        }
         widths = [min(width << i, max_width or width << steps) for i in range(steps)]  # at size/2, size/4, ..., 4
         layers: list[nn.Module] = [nn.Conv2d(3, widths[0], 4, 2, 1, bias=False), nn.LeakyReLU(0.2, inplace=True)]
         for before, after in itertools.pairwise(widths):
@@ -83,13 +123,14 @@ class DcganDiscriminator(nn.Module):
                 nn.LeakyReLU(0.2, inplace=True),
             ]
         self.features = nn.Sequential(*layers)
-        self.head = nn.Conv2d(widths[-1], 1, 4, 1, 0, bias=False)
+        self.spread = MinibatchSpread() if minibatch_spread else nn.Identity()
+        self.head = nn.Conv2d(widths[-1] + minibatch_spread, 1, 4, 1, 0, bias=False)
         self.apply(init_weights)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """(N, 3, size_px, size_px) in [-1, 1] to logits (N, 1, 1, 1)."""
         assert_shape(pictures, None, 3, self.size_px, self.size_px, name="pictures")
-        return self.head(self.features(pictures.to(self.head.weight.dtype)))  # type: ignore[no-any-return]
+        return self.head(self.spread(self.features(pictures.to(self.head.weight.dtype))))  # type: ignore[no-any-return]
 
 
 @torch.no_grad()

@@ -5,17 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from upimagine.errors import UpimagineError
 from upimagine.models.file import load_model_file
 
+#: What an option may add that an older model lacks; it begins as it is made.
+_NEW = ("spread.usual",)
+
 
 def begin_with(path: Path, main: nn.Module, critic: nn.Module) -> dict[str, Any]:
     """Load the weights of a model file into both networks (the second if it has one); gives back where they came from.
 
-    A first convolution that takes fewer channels here than there (a guide left away) drops the last ones. Raises
-    UpimagineError for a file that is no model or has other layers.
+    A convolution that takes fewer channels here than there (a guide left away) drops the last ones, one that takes more
+    (a guide added) begins with zeros for them. Raises UpimagineError for a file that is no model or has other layers.
     """
     model = load_model_file(path)
     for net, old in ((main, model.main), (critic, model.critic)):
@@ -23,7 +27,8 @@ def begin_with(path: Path, main: nn.Module, critic: nn.Module) -> dict[str, Any]
             continue
         wanted = net.state_dict()
         try:
-            net.load_state_dict({key: _fitted(value, wanted.get(key)) for key, value in old.state_dict().items()})
+            fitted = {key: _fitted(value, wanted.get(key)) for key, value in old.state_dict().items()}
+            net.load_state_dict({key: wanted[key] for key in _NEW if key in wanted} | fitted)
         except RuntimeError as error:
             raise UpimagineError(
                 f"--init-from {path} does not fit: give the widths and sizes it was made with"
@@ -33,7 +38,8 @@ def begin_with(path: Path, main: nn.Module, critic: nn.Module) -> dict[str, Any]
 
 
 def _fitted(value: Tensor, wanted: Tensor | None) -> Tensor:
-    """A convolution's weights without the input channels that are not there any more."""
-    if wanted is not None and value.dim() == wanted.dim() == 4 and value.shape[1] > wanted.shape[1]:
-        return value[:, : wanted.shape[1]]
-    return value
+    """A convolution's weights for as many input channels as there are now."""
+    if wanted is None or not value.dim() == wanted.dim() == 4:
+        return value
+    missing = max(wanted.shape[1] - value.shape[1], 0)
+    return F.pad(value[:, : wanted.shape[1]], (0, 0, 0, 0, 0, missing))

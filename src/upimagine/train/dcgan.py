@@ -43,6 +43,7 @@ class DcganSettings:
     beta1: float = 0.5  # Adam's; 0.9 oscillates (Radford et al.)
     flip: bool = True  # show mirror images too
     augment: tuple[str, ...] = POLICIES  # DiffAugment's policy; () for large sets
+    minibatch_spread: bool = False  # the discriminator sees how much a batch's pictures differ; against sameness
     init_from: Path | None = None  # begin with the weights of this generator model
 
     def problem(self) -> str | None:
@@ -65,7 +66,9 @@ class DcganTask:
         self._settings, self._pictures, self._engine, self._seed = settings, pictures.pictures, engine, seed
         self._data = {"pictures": len(pictures.pictures)}
         generator = DcganGenerator(settings.size_px, settings.latent_dim, settings.width, settings.max_width)
-        discriminator = DcganDiscriminator(settings.size_px, settings.width, settings.max_width)
+        discriminator = DcganDiscriminator(
+            settings.size_px, settings.width, settings.max_width, settings.minibatch_spread
+        )
         self._begun = {} if settings.init_from is None else begin_with(settings.init_from, generator, discriminator)
         self.nets: dict[str, nn.Module] = {"generator": generator, "discriminator": discriminator}
         betas = (settings.beta1, 0.999)
