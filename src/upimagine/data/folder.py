@@ -26,11 +26,11 @@ def list_pictures(folders: list[Path]) -> list[Path]:
     found: list[Path] = []
     for folder in folders:
         if not folder.is_dir():
-            raise UpimagineError(f"{folder} is not a folder; give --data a folder of pictures")
+            raise UpimagineError(f"{folder} is not a folder; name a folder of pictures")
         here = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
         if not here:
             kinds = ", ".join(sorted(suffix[1:] for suffix in PICTURE_SUFFIXES))
-            raise UpimagineError(f"{folder} holds no pictures ({kinds}); give --data a folder that does")
+            raise UpimagineError(f"{folder} holds no pictures ({kinds}); name a folder that does")
         found += here
     return found
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from upimagine import __version__, pixels
 from upimagine.errors import UpimagineError
 from upimagine.make.machine import settle
-from upimagine.make.picture import Enlarged, Sized, file_sha256, finish, keep
+from upimagine.make.picture import Enlarged, Sized, file_sha256, finish, keep, open_flat
 from upimagine.make.sampling import make_one
 from upimagine.make.stages import Machine, Watch
 from upimagine.models.builtin import builtin_models
@@ -96,7 +96,7 @@ def _origin(origin: Origin, machine: Machine, source: Path | None, beside: Path)
         raise UpimagineError(
             f"{path} is not the picture it was made from (its contents differ); name that with --source"
         )
-    return pixels.read(path).pixels[None]
+    return open_flat(path)[0]
 
 
 def _check(model: str, found: str, wanted: str) -> None:

@@ -90,11 +90,7 @@ def enlarge(
     machine = machine or settle()
     if to_px < SMALLEST_PX:
         raise UpimagineError(f"--to {to_px} is too small; ask for at least {SMALLEST_PX} pixels")
-    read = pixels.read(picture)
-    flattened = read.alpha is not None and bool((read.alpha < 1).any())
-    opened = read.pixels[None]  # (1, 3, H, W) in [-1, 1]
-    if read.alpha is not None and flattened:
-        opened = torch.lerp(torch.ones_like(opened), opened, read.alpha)  # on white, as on paper
+    opened, flattened = open_flat(picture)
     check_size(opened, str(picture))
     chain = models or choose_models(opened, to_px)
     options = options or Enlarge(model=chain[0], keep_detail=True)
@@ -102,6 +98,15 @@ def enlarge(
     origin = Origin(picture=seen_from(out, picture), picture_sha256=file_sha256(Path(picture)))
     done = finish(opened, stages, out, origin, machine, bit_depth=bit_depth, dpi=dpi, overwrite=overwrite, watch=watch)
     return dataclasses.replace(done, flattened=flattened)
+
+
+def open_flat(path: str | Path) -> tuple[Tensor, bool]:
+    """Read a picture as (1, 3, H, W) in [-1, 1], and whether transparent places were laid on white, as on paper."""
+    read = pixels.read(path)
+    picture = read.pixels[None]
+    if read.alpha is None or bool((read.alpha == 1).all()):
+        return picture, False
+    return torch.lerp(torch.ones_like(picture), picture, read.alpha), True
 
 
 def finish(
