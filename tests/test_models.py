@@ -130,6 +130,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(monkeypatch: pytest.Monkey
 
 def test_built_in_models_are_sound_and_have_cards() -> None:
     total = 0
+    assert set(builtin_models()) >= {"portrait-128", "portrait-x8", "detail-x8"}
     for name, path in builtin_models().items():
         load_model_file(path)
         total += path.stat().st_size
