@@ -35,7 +35,7 @@ def main() -> int:
     story = model.story | {"about": args.about, "licence": args.licence, "scores": scores}
     story |= {name: getattr(args, name) for name in ("kimg", "hours") if getattr(args, name) is not None}
     out = Path(upimagine.__file__).parent / "models" / "weights" / f"{args.name}.safetensors"
-    save_model(out, model.role, model.main, model.critic, story)  # type: ignore[arg-type]
+    save_model(out, model.role, model.main, model.critic, story)
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
     return 0
 

@@ -18,7 +18,7 @@ from upimagine.cli import VERBS, main
 def run(*arguments: str | Path, **more: object) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own."""
     command = [sys.executable, "-m", "upimagine", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=240, **more)  # type: ignore[call-overload, no-any-return]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=240, **more)
 
 
 def test_help_lists_every_verb_and_imports_nothing_heavy() -> None:

@@ -95,7 +95,7 @@ def test_discriminator_features_meet_the_low_res_input_where_extents_are_equal()
 def test_tied_forms_begin_as_the_enlarged_input(consistency: str) -> None:
     torch.manual_seed(0)
     tile = F.interpolate(torch.rand(1, 3, 8, 8) - 0.5, size=32, mode="bicubic")
-    made = JNet(0, width=1 / 16, consistency=consistency)(tile)  # type: ignore[arg-type]
+    made = JNet(0, width=1 / 16, consistency=consistency)(tile)
     assert (made - enlarge_smoothly(tile)).abs().mean() < 0.03
 
 
@@ -105,7 +105,7 @@ def test_projection_brings_the_pooled_output_back_to_the_input() -> None:
     errors = {}
     for consistency in ("residual", "project"):
         torch.manual_seed(1)
-        net = JNet(0, width=1 / 16, consistency=consistency)  # type: ignore[arg-type]
+        net = JNet(0, width=1 / 16, consistency=consistency)
         nn.init.normal_(net.out.weight, 0.0, 0.1)
         errors[consistency] = (F.avg_pool2d(net(tile), 8) - tile).abs().mean().item()
     assert errors["project"] < errors["residual"] / 10
@@ -113,7 +113,7 @@ def test_projection_brings_the_pooled_output_back_to_the_input() -> None:
 
 def test_unknown_consistency_is_refused() -> None:
     with pytest.raises(ValueError, match="choose none, residual or project"):
-        JNet(0, width=1 / 16, consistency="tight")  # type: ignore[arg-type]
+        JNet(0, width=1 / 16, consistency="tight")
 
 
 def test_minibatch_spread_tells_sameness_apart_and_judges_alone_when_evaluating() -> None:

@@ -77,4 +77,4 @@ def test_foreign_metadata_is_no_recipe() -> None:
 def test_recipes_are_frozen() -> None:
     recipe = Recipe(name="x", stage=())
     with pytest.raises(ValueError, match="frozen"):
-        recipe.name = "y"  # type: ignore[misc]
+        recipe.name = "y"

@@ -53,4 +53,4 @@ def test_identity_comes_first_and_nothing_twice() -> None:
 @pytest.mark.parametrize("values", [{"contrast": 0.0}, {"contrast": float("nan")}, {"saturation": -1.0}])
 def test_what_cannot_be_undone_is_refused(values: dict[str, float]) -> None:
     with pytest.raises(UpimagineError):
-        Variant(**values)  # type: ignore[arg-type]
+        Variant(**values)

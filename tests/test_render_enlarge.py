@@ -252,7 +252,7 @@ def test_inputs_that_do_not_fit_are_refused() -> None:
 )
 def test_settings_that_cannot_work_say_which(values: dict[str, float]) -> None:
     with pytest.raises(UpimagineError, match=next(iter(values))):
-        Settings(**values)  # type: ignore[arg-type]
+        Settings(**values)
 
 
 # Guides

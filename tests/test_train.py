@@ -50,13 +50,13 @@ def assert_same_state(one: Path, other: Path) -> None:
 
     def compare(a: object, b: object, where: str) -> None:
         if isinstance(a, torch.Tensor):
-            assert torch.equal(a, b), where  # type: ignore[arg-type]
+            assert torch.equal(a, b), where
         elif isinstance(a, dict):
-            assert a.keys() == b.keys(), where  # type: ignore[attr-defined]
+            assert a.keys() == b.keys(), where
             for key in a:
-                compare(a[key], b[key], f"{where}/{key}")  # type: ignore[index]
+                compare(a[key], b[key], f"{where}/{key}")
         elif isinstance(a, list):
-            for index, (x, y) in enumerate(zip(a, b, strict=True)):  # type: ignore[call-overload]
+            for index, (x, y) in enumerate(zip(a, b, strict=True)):
                 compare(x, y, f"{where}/{index}")
 
     for part in ("nets", "optimizers", "average"):
@@ -83,8 +83,8 @@ def test_n_and_n_steps_equal_2n(pictures: Path, tmp_path: Path) -> None:
     train(pictures, tmp_path / "twice")
     assert_same_state(tmp_path / "straight", tmp_path / "twice")
     assert torch.equal(
-        load_model_file(tmp_path / "straight/model.safetensors").main.layers[0].weight,  # type: ignore[index, union-attr]
-        load_model_file(tmp_path / "twice/model.safetensors").main.layers[0].weight,  # type: ignore[index, union-attr]
+        load_model_file(tmp_path / "straight/model.safetensors").main.layers[0].weight,
+        load_model_file(tmp_path / "twice/model.safetensors").main.layers[0].weight,
     )
 
 

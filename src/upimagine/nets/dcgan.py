@@ -130,7 +130,8 @@ class DcganDiscriminator(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         """(N, 3, size_px, size_px) in [-1, 1] to logits (N, 1, 1, 1)."""
         assert_shape(pictures, None, 3, self.size_px, self.size_px, name="pictures")
-        return self.head(self.spread(self.features(pictures.to(self.head.weight.dtype))))  # type: ignore[no-any-return]
+        logits: Tensor = self.head(self.spread(self.features(pictures.to(self.head.weight.dtype))))
+        return logits
 
 
 @torch.no_grad()

@@ -50,11 +50,7 @@ class Bands:
 
         Raises ValueError when a row or a column is missing or comes twice: a picture with a hole must not go on.
         """
-        if row != self._next_row or row >= self._plan.rows or sorted(tiles) != list(range(self._plan.cols)):
-            raise ValueError(
-                f"expected tile row {self._next_row} of {self._plan.rows} with columns 0 to {self._plan.cols - 1}, "
-                f"got row {row} with columns {sorted(tiles)}"
-            )
+        self._plan.check_row(row, self._next_row, tiles)
         self._next_row += 1
         rows = self._row_supports[row]
         down = self._row_windows[row, rows].unsqueeze(1)

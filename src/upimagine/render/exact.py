@@ -112,12 +112,13 @@ def _row(plane: Tensor, row: Span, columns: tuple[Span, ...], upscaler: Upscaler
                 across = slice((span.core_start - span.start) * scale, (span.core_end - span.start) * scale)
                 strip[:, :, span.core_start * scale : span.core_end * scale] = output[:, down, across]
 
-        calls.run(
-            len(group),
-            lambda items, tiles=tiles: upscaler.upscale(tiles[items]),  # type: ignore[misc]
-            store,
-            lambda item, group=group: f"the tile at {group[item].core_start}, {row.core_start}",  # type: ignore[misc]
-        )
+        def call(items: slice, tiles: Tensor = tiles) -> Tensor:
+            return upscaler.upscale(tiles[items])
+
+        def name(item: int, group: list[Span] = group) -> str:
+            return f"the tile at {group[item].core_start}, {row.core_start}"
+
+        calls.run(len(group), call, store, name)
     return strip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,15 @@ class TilePlan:
         for row in range(self.rows):
             for col in range(self.cols):
                 yield self.tile(row, col)
+
+    def check_row(self, row: int, expected: int, columns: Iterable[int]) -> None:
+        """Raise ValueError unless this is the expected tile row and whole: a picture with a hole must not go on."""
+        found = sorted(columns)
+        if row != expected or row >= self.rows or found != list(range(self.cols)):
+            raise ValueError(
+                f"expected tile row {expected} of {self.rows} with columns 0 to {self.cols - 1}, "
+                f"got row {row} with columns {found}"
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as plain numbers and lists, for JSON."""

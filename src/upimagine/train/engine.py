@@ -34,7 +34,7 @@ class Engine:
         self._fabric = Fabric(
             accelerator=kind,
             devices=[int(number)] if number else 1,
-            precision=_FABRIC_PRECISION[precision],  # type: ignore[arg-type]
+            precision=_FABRIC_PRECISION[precision],  # type: ignore[arg-type]  # Fabric lists its words as literals
         )
         self._fabric.launch()
         self._seed = settings.seed
