@@ -59,14 +59,8 @@ def run(arguments: list[str]) -> int:
         "portraits": [str(path) for path in made.portraits],
         "print": str(made.print) if made.print else None,
         "seconds": round(seconds, 1),
-        "rendering": [
-            {
-                "path": str(done.path),
-                "seconds": round(done.seconds, 2),
-                "outside_networks": round(done.outside_share, 3),
-            }
-            for done in made.enlarged
-        ],
+        "rendering_seconds": round(made.rendering_s, 2),
+        "outside_networks": round(made.outside_share, 3),
     }
     faces = "" if made.with_face is None else f", a face found in {made.with_face}"
     lines = [

@@ -16,6 +16,7 @@ from upimagine.errors import UpimagineError
 from upimagine.train.dcgan import DcganSettings, make_dcgan_task
 from upimagine.train.engine import Engine
 from upimagine.train.loop import Outcome, Progress, fit
+from upimagine.train.progressive import ProgressiveSettings, make_progressive_task
 from upimagine.train.settings import LoopSettings
 from upimagine.train.task import Task
 from upimagine.train.upres import UpresSettings, make_upres_task
@@ -38,6 +39,20 @@ class Dcgan:
 
 
 @dataclass(frozen=True)
+class Progressive:
+    """A generator of small pictures that grows from 32 px on: more varied than a DCGAN for the same time."""
+
+    data: Folders
+    """a folder of pictures; give it several times for several folders"""
+    out: Annotated[Path, arg(aliases=["-o"])]
+    """folder of the run; the same folder again goes on where it stopped"""
+    task: ProgressiveSettings = field(default_factory=ProgressiveSettings)
+    loop: LoopSettings = field(default_factory=LoopSettings)
+    json: bool = False
+    """print the result as one JSON object"""
+
+
+@dataclass(frozen=True)
 class Upres:
     """An up-imaginer x8 (J-net), from some dozens of large pictures (512 px and more)."""
 
@@ -52,12 +67,16 @@ class Upres:
     """print the result as one JSON object"""
 
 
-Arguments = Annotated[Dcgan, subcommand(name="dcgan")] | Annotated[Upres, subcommand(name="upres")]
+Arguments = (
+    Annotated[Dcgan, subcommand(name="dcgan")]
+    | Annotated[Progressive, subcommand(name="progressive")]
+    | Annotated[Upres, subcommand(name="upres")]
+)
 
 
 def run(arguments: list[str]) -> int:
     """Parse, train, print."""
-    chosen: Dcgan | Upres = parse(Arguments, "train", arguments)  # type: ignore[arg-type]
+    chosen: Dcgan | Progressive | Upres = parse(Arguments, "train", arguments)  # type: ignore[arg-type]
     skipped: list[str] = []
 
     def on_skip(path: Path, reason: str) -> None:
@@ -70,6 +89,8 @@ def run(arguments: list[str]) -> int:
     make_task: Callable[[Engine], Task]
     if isinstance(chosen, Dcgan):
         make_task = make_dcgan_task(folders, chosen.task, chosen.loop.seed, on_skip)
+    elif isinstance(chosen, Progressive):
+        make_task = make_progressive_task(folders, chosen.task, chosen.loop.seed, chosen.loop.batch, on_skip)
     else:
         make_task = make_upres_task(folders, chosen.task, chosen.augment, chosen.loop.seed, on_skip)
     outcome = fit(make_task, chosen.loop, chosen.out, _show)

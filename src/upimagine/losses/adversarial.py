@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -14,3 +15,12 @@ def non_saturating_discriminator(real_logits: Tensor, fake_logits: Tensor) -> Te
 def non_saturating_generator(fake_logits: Tensor) -> Tensor:
     """E softplus(-s_fake): the generator's loss that does not saturate (1406.2661, section 3)."""
     return F.softplus(-fake_logits.float()).mean()
+
+
+def r1_penalty(real_logits: Tensor, pictures: Tensor) -> Tensor:
+    """E ||grad_x D(x)||^2 over real pictures (Mescheder et al. 2018, 1801.04406), to be weighted by gamma / 2.
+
+    `pictures` (N, 3, H, W) must require gradients and be what `real_logits` were computed from.
+    """
+    (gradient,) = torch.autograd.grad(real_logits.float().sum(), pictures, create_graph=True)
+    return gradient.float().square().flatten(1).sum(dim=1).mean()

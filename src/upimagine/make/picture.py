@@ -7,6 +7,8 @@ import hashlib
 import math
 import time
 from collections.abc import Sequence
+from concurrent.futures import Executor, Future
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +58,7 @@ class Enlarged:
     reports: tuple[Report, ...]
     seconds: float  # from the opened picture to the finished file
     flattened: bool = False  # transparent places were laid on white
+    written: Future[None] | None = None  # of a file that is still being encoded
 
     @property
     def outside_share(self) -> float:
@@ -120,8 +123,13 @@ def finish(
     dpi: float | None = 300,
     overwrite: bool = False,
     watch: Watch = lambda what, done, total: None,
+    encoder: Executor | None = None,
 ) -> Enlarged:
-    """Run all stages, the last one streamed into the file, and embed the recipe."""
+    """Run all stages, the last one streamed into the file, and embed the recipe.
+
+    With an `encoder` the file is encoded by it while the caller goes on; its result, or its error, comes from
+    `Enlarged.written`.
+    """
     started = time.perf_counter()
     done: list[Done] = []
     reports: list[Report] = []
@@ -133,11 +141,18 @@ def finish(
         reports.append(report)
     stage, wanted_px = stages[-1]
     size_px = stage_size(picture, stage, wanted_px, load_upscaler(stage.model, machine.device, machine.dtype))
-    with pixels.Canvas(out, *size_px, bit_depth=depth, dpi=dpi, overwrite=overwrite) as canvas:
+    written: Future[None] | None = None
+    with ExitStack() as unfinished:
+        canvas = unfinished.enter_context(pixels.Canvas(out, *size_px, bit_depth=depth, dpi=dpi, overwrite=overwrite))
         did, report = run_stage(picture, stage, size_px, machine, canvas, watch)
         done.append(did)
         reports.append(report)
-        canvas.commit(recipe=resolved(out, origin, done, machine, depth, dpi))
+        recipe = resolved(out, origin, done, machine, depth, dpi)
+        if encoder is None:
+            canvas.commit(recipe)
+        else:
+            written = encoder.submit(canvas.commit, recipe)
+            unfinished.pop_all()  # `commit` closes the canvas itself
     guided = [d.guided for d in done if load_upscaler(d.stage.model, machine.device, machine.dtype).guide_channels]
     return Enlarged(
         out,
@@ -146,6 +161,7 @@ def finish(
         any(guided) if guided else None,
         tuple(reports),
         time.perf_counter() - started,
+        written=written,
     )
 
 

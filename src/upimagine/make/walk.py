@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -31,6 +33,13 @@ class Made:
     portraits: tuple[Path, ...]
     print: Path | None
     enlarged: tuple[Enlarged, ...]
+    rendering_s: float  # from the first chosen picture to the last written file
+
+    @property
+    def outside_share(self) -> float:
+        """Share of `rendering_s` in which no network ran: guide, planes, choosing, blending, encoding; 0 to 1."""
+        network_s = sum(report.network_s for done in self.enlarged for report in done.reports)
+        return 1 - network_s / max(self.rendering_s, 1e-9)
 
 
 def find_recipe(name: str | Path) -> Recipe:
@@ -100,24 +109,40 @@ def _walk(recipe: Recipe, folder: Path, targets: list[Path], overwrite: bool, ma
         )
         for index in chosen
     ]
+    started = time.perf_counter()
     small = [make_one(generator, candidates.latents[index]) for index in chosen]
-    enlarged = [
-        finish(
-            picture, _unsized(enlargements), target, origin, machine, dpi=printing.dpi, overwrite=overwrite, watch=watch
-        )
-        for picture, target, origin in zip(small, targets, origins, strict=True)
-    ]
     print_path = None
-    if prints:
-        stages = _unsized([*enlargements, *([last] if last else [])])
-        done = finish(
-            small[0], stages, folder / PRINT, origins[0], machine,
-            bit_depth=printing.bit_depth, dpi=printing.dpi, overwrite=overwrite, watch=watch,
-        )  # fmt: skip
-        enlarged.append(done)
-        print_path = done.path
+    with ThreadPoolExecutor(1) as encoder:  # one picture is encoded while the next one is made
+        enlarged = [
+            finish(
+                picture, _unsized(enlargements), target, origin, machine,
+                dpi=printing.dpi, overwrite=overwrite, watch=watch, encoder=encoder,
+            )
+            for picture, target, origin in zip(small, targets, origins, strict=True)
+        ]  # fmt: skip
+        if prints:
+            stages = _unsized([*enlargements, *([last] if last else [])])
+            done = finish(
+                small[0], stages, folder / PRINT, origins[0], machine,
+                bit_depth=printing.bit_depth, dpi=printing.dpi, overwrite=overwrite, watch=watch,
+            )  # fmt: skip
+            enlarged.append(done)
+            print_path = done.path
+        for picture_file in enlarged:
+            if picture_file.written is not None:
+                picture_file.written.result()
+    rendering_s = time.perf_counter() - started
     pixels.write_text(folder / RECIPE, write_recipe(recipe), overwrite)
-    return Made(folder, source.count, candidates.faces, tuple(chosen), tuple(targets), print_path, tuple(enlarged))
+    return Made(
+        folder,
+        source.count,
+        candidates.faces,
+        tuple(chosen),
+        tuple(targets),
+        print_path,
+        tuple(enlarged),
+        rendering_s,
+    )
 
 
 def _parts(recipe: Recipe) -> tuple[Sample, Choose, list[Enlarge], Enlarge | None, Print]:

@@ -8,11 +8,14 @@ from typing import Any
 from torch import nn
 
 from upimagine.nets.dcgan import DcganDiscriminator, DcganGenerator
+from upimagine.nets.growing import GrowingDiscriminator, GrowingGenerator
 from upimagine.nets.jnet import JNet, JNetDiscriminator
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "dcgan": DcganGenerator,
     "dcgan-discriminator": DcganDiscriminator,
+    "growing": GrowingGenerator,
+    "growing-discriminator": GrowingDiscriminator,
     "jnet": JNet,
     "jnet-discriminator": JNetDiscriminator,
 }

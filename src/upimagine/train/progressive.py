@@ -1,0 +1,164 @@
+"""Train a generator that grows: small pictures first, which is where pose, hair and expression are learned cheaply.
+
+    upimagine train progressive --data PICTURES --out runs/mine
+
+See the card of the built-in model `portrait-128` for time, hardware and scores.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from upimagine import pixels
+from upimagine.data.folder import Decoded, decode, drawn_at, list_pictures, to_float, to_uint8
+from upimagine.errors import UpimagineError
+from upimagine.losses.adversarial import non_saturating_discriminator, non_saturating_generator, r1_penalty
+from upimagine.models.file import save_model
+from upimagine.nets.growing import SIZES_PX, GrowingDiscriminator, GrowingGenerator
+from upimagine.train.augment import POLICIES, diff_augment
+from upimagine.train.begin import begin_with
+from upimagine.train.dcgan import centre_square
+from upimagine.train.engine import Engine
+from upimagine.train.grid import picture_grid
+from upimagine.train.task import Batch, Phase
+
+
+@dataclass(frozen=True)
+class ProgressiveSettings:
+    """What is particular to a growing generator."""
+
+    size_px: int = 128  # 16, 32, 64, 128 or 256
+    start_px: int = 32  # training begins with pictures of this size
+    stage_kimg: float = 100.0  # thousands of pictures before the size doubles
+    width: int = 24  # channels at the full size; they double towards 4x4
+    max_width: int = 192  # cap on channels
+    latent_dim: int = 128  # length of the latent vector
+    learning_rate: float = 0.0025  # of both networks
+    gamma: float | None = None  # weight of R1; None: 0.0002 size^2 / batch, as in StyleGAN2-ADA, times 10
+    gamma_every: int = 16  # steps between R1 terms, which then weigh so much more
+    flip: bool = True  # show mirror images too
+    augment: tuple[str, ...] = POLICIES  # DiffAugment's policy; () for large sets
+    init_from: Path | None = None  # begin with the weights of this generator model
+
+    def problem(self) -> str | None:
+        """What is wrong with these settings, in words, or None."""
+        if self.size_px not in SIZES_PX or self.start_px not in SIZES_PX or self.start_px > self.size_px:
+            sizes = ", ".join(map(str, SIZES_PX))
+            return f"--size-px {self.size_px} and --start-px {self.start_px} cannot work; choose among {sizes}, rising"
+        if unknown := set(self.augment) - set(POLICIES):
+            return f"--augment {', '.join(sorted(unknown))} is unknown; choose among {', '.join(POLICIES)}"
+        if min(self.width, self.max_width, self.latent_dim, self.gamma_every) < 1 or not 0 < self.learning_rate < 1:
+            return (
+                "--width, --max-width, --latent-dim and --gamma-every must be at least 1, --learning-rate between 0 "
+                "and 1"
+            )
+        if not 0 < self.stage_kimg < math.inf or not (self.gamma is None or 0 <= self.gamma < math.inf):
+            return "--stage-kimg must be above 0 and --gamma not below"
+        return None
+
+
+class ProgressiveTask:
+    """Growing generator and discriminator, one step each; see `train.task.Task`."""
+
+    averaged = "generator"
+
+    def __init__(self, settings: ProgressiveSettings, pictures: Decoded, engine: Engine, seed: int, batch: int) -> None:
+        s = settings
+        self._settings, self._pictures, self._engine, self._seed = s, pictures.pictures, engine, seed
+        self._batch = batch
+        generator = GrowingGenerator(s.size_px, s.latent_dim, s.width, s.max_width, start_px=s.start_px)
+        discriminator = GrowingDiscriminator(s.size_px, s.width, s.max_width, s.start_px)
+        self._begun = {} if s.init_from is None else begin_with(s.init_from, generator, discriminator)
+        self.nets: dict[str, nn.Module] = {"generator": generator, "discriminator": discriminator}
+        self.phases = [
+            # Parameters of sizes to come have no gradient yet, and so no state in Adam.
+            Phase(name, name, torch.optim.Adam(self.nets[name].parameters(), s.learning_rate, (0.0, 0.99), 1e-8))
+            for name in ("discriminator", "generator")
+        ]
+
+    def settings(self) -> dict[str, Any]:
+        """The settings and the number of pictures, for the checkpoint."""
+        plain: dict[str, Any] = {"task": "progressive", "augment": list(self._settings.augment)}
+        if self._settings.init_from is not None:
+            plain["init_from"] = self._settings.init_from.name  # the name alone: paths tell of folders
+        return asdict(self._settings) | plain | {"pictures": len(self._pictures)}
+
+    def size_at(self, position: int) -> int:
+        """Side in pixels of the picture at this position of the stream: doubled every `stage_kimg`."""
+        doublings = min(int(position / (self._settings.stage_kimg * 1000)), 16)
+        return min(self._settings.start_px << doublings, self._settings.size_px)
+
+    def batch(self, position: int, count: int) -> Batch:
+        """{"real": (count, 3, s, s)}, mirrored by chance, of the size that is being trained."""
+        chosen = []
+        for place in range(position, position + count):
+            index, random = drawn_at(place, len(self._pictures), self._seed)
+            picture = self._pictures[index]
+            chosen.append(picture.flip(2) if self._settings.flip and random.random() < 0.5 else picture)
+        shrink = self._settings.size_px // self.size_at(position)
+        return {"real": F.avg_pool2d(to_float(torch.stack(chosen)), shrink)}
+
+    def forward(self, batch: Batch, step: int) -> Batch:
+        """One set of made pictures, used by both phases."""
+        real = batch["real"]
+        latents = torch.randn(real.shape[0], self._settings.latent_dim, device=real.device)
+        return {"fake": self.nets["generator"](latents, real.shape[3])}
+
+    def loss(self, phase: str, batch: Batch, made: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Non-saturating losses with R1 (1801.04406) in every `gamma_every`th step."""
+        s, discriminator = self._settings, self.nets["discriminator"]
+        if phase == "generator":
+            loss = non_saturating_generator(discriminator(diff_augment(made["fake"].float(), s.augment)))
+            return loss, {"loss": loss}
+        size = batch["real"].shape[3]
+        shown = batch["real"]
+        penalised = step % s.gamma_every == 0 and s.gamma != 0
+        if penalised:
+            shown = shown.detach().requires_grad_(True)
+        real = discriminator(diff_augment(shown, s.augment))
+        fake = discriminator(diff_augment(made["fake"].detach().float(), s.augment))
+        loss = non_saturating_discriminator(real, fake)
+        plotted = {"loss": loss, "real": real.float().mean(), "fake": fake.float().mean()}
+        if penalised:
+            gamma = 0.002 * size**2 / self._batch if s.gamma is None else s.gamma
+            loss = loss + gamma / 2 * s.gamma_every * r1_penalty(real, shown)
+        return loss, plotted
+
+    def _latents(self, count: int, seed: int) -> Tensor:
+        random = torch.Generator().manual_seed(seed)
+        return torch.randn(count, self._settings.latent_dim, generator=random).to(self._engine.device)
+
+    def preview(self, averaged: nn.Module) -> Tensor:
+        """An 8x6 grid of the same latents each time, at the full size."""
+        averaged.eval()
+        with torch.inference_mode(), self._engine.autocast():
+            return picture_grid(averaged(self._latents(48, seed=0)).float(), columns=8)
+
+    def save_model(self, path: Path, averaged: nn.Module, progress: dict[str, Any]) -> None:
+        """The averaged generator, and the discriminator as critic."""
+        story = progress | {"task": "progressive", "begun_from": self._begun}
+        save_model(path, "generator", averaged, self.nets["discriminator"], story)
+
+
+def make_progressive_task(
+    data: list[Path], settings: ProgressiveSettings, seed: int, batch: int, on_skip: Callable[[Path, str], None]
+) -> Callable[[Engine], ProgressiveTask]:
+    """Decode the folders once (unreadable pictures go to `on_skip`) and return what `train.loop.fit` starts from."""
+    if problem := settings.problem():
+        raise UpimagineError(problem)
+
+    def prepare(path: Path) -> Tensor:
+        return to_uint8(centre_square(pixels.read(path).pixels, settings.size_px, path))
+
+    pictures = decode(list_pictures(data), prepare)
+    for path, reason in pictures.skipped:
+        on_skip(path, reason)
+    return lambda engine: ProgressiveTask(settings, pictures, engine, seed, batch)
