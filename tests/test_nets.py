@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from upimagine.nets.dcgan import DcganDiscriminator, DcganGenerator, MinibatchSpread, calibrate_batch_norm
+from upimagine.nets.doubling import double_discriminator, double_generator
 from upimagine.nets.jnet import JNet, JNetDiscriminator, enlarge_smoothly
 
 
@@ -31,6 +32,28 @@ def test_dcgan_shapes(size_px: int) -> None:
     assert pictures.shape == (2, 3, size_px, size_px)
     assert pictures.abs().max() <= 1
     assert DcganDiscriminator(size_px, width=2)(pictures).shape == (2, 1, 1, 1)
+
+
+def test_a_doubled_dcgan_makes_the_same_pictures_and_judges_them_alike() -> None:
+    torch.manual_seed(0)
+    small, critic = DcganGenerator(64, width=16), DcganDiscriminator(64, width=16).eval()
+    latents = torch.randn(64, 100)
+    calibrate_batch_norm(small, [latents])
+    for module in small.modules():  # as if trained: pictures that use their range
+        if isinstance(module, nn.ConvTranspose2d):
+            module.weight.data *= 2
+    calibrate_batch_norm(small, [latents])
+    small.eval()
+    large, larger_critic = DcganGenerator(128, width=8), DcganDiscriminator(128, width=8)
+    double_generator(small, large, latents)
+    pictures = small(latents)
+    enlarged = F.interpolate(pictures, scale_factor=2, mode="bilinear")
+    assert (large.eval()(latents) - enlarged).abs().mean() < 0.05 * pictures.std()
+    double_discriminator(critic, larger_critic, enlarged)
+    shrunk = critic(F.avg_pool2d(enlarged, 2))
+    assert (larger_critic.eval()(enlarged) - shrunk).abs().mean() < 0.05 * shrunk.std()
+    with pytest.raises(ValueError, match="same maps"):
+        double_generator(small, DcganGenerator(128, width=16), latents)
 
 
 def test_dcgan_refuses_sizes_and_shapes_it_was_not_made_for() -> None:

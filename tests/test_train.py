@@ -134,6 +134,20 @@ def test_a_run_may_begin_with_a_model(pictures: Path, tmp_path: Path) -> None:
         fit(make_dcgan_task([pictures], other, 0, lambda path, reason: None), LOOP, tmp_path / "third")
 
 
+def test_a_run_may_begin_with_a_model_of_half_the_size(pictures: Path, tmp_path: Path) -> None:
+    wide = dataclasses.replace(TINY, width=12)
+    short = dataclasses.replace(LOOP, kimg=0.004)
+    first = fit(make_dcgan_task([pictures], wide, 0, lambda path, reason: None), short, tmp_path / "first")
+    twice = dataclasses.replace(TINY, size_px=128, width=6, init_from=first.model, learning_rate=1e-9)
+    second = fit(make_dcgan_task([pictures], twice, 0, lambda path, reason: None), short, tmp_path / "second")
+    before, after = load_model_file(first.model), load_model_file(second.model)
+    torch.testing.assert_close(after.main.layers[3].weight, before.main.layers[3].weight, rtol=2e-3, atol=1e-5)
+    assert after.story["begun_from"]["kimg"] == 0.004
+    wrong = dataclasses.replace(twice, width=12)
+    with pytest.raises(UpimagineError, match="needs --width 6"):
+        fit(make_dcgan_task([pictures], wrong, 0, lambda path, reason: None), short, tmp_path / "third")
+
+
 def test_a_run_leaves_log_previews_and_a_model_that_makes_pictures(pictures: Path, tmp_path: Path) -> None:
     told: list[Progress] = []
     outcome = train(pictures, tmp_path / "run", watch=told.append)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from upimagine.errors import UpimagineError
-from upimagine.models.file import load_model_file
+from upimagine.models.file import ModelFile, load_model_file
 
 #: What an option may add that an older model lacks; it begins as it is made.
 _NEW = ("spread.usual",)
@@ -33,8 +33,13 @@ def begin_with(path: Path, main: nn.Module, critic: nn.Module) -> dict[str, Any]
             raise UpimagineError(
                 f"--init-from {path} does not fit: give the widths and sizes it was made with"
             ) from error
+    return origin_of(model)
+
+
+def origin_of(model: ModelFile) -> dict[str, Any]:
+    """What the story of a new model tells of the one it began with."""
     told = {name: model.story[name] for name in ("kimg", "hours", "begun_from") if name in model.story}
-    return {"model": path.name, "sha256": model.sha256} | told
+    return {"model": model.path.name, "sha256": model.sha256} | told
 
 
 def _fitted(value: Tensor, wanted: Tensor | None) -> Tensor:

@@ -19,16 +19,18 @@ from upimagine import pixels
 from upimagine.data.folder import Decoded, decode, drawn_at, list_pictures, to_float, to_uint8
 from upimagine.errors import PictureError, UpimagineError
 from upimagine.losses.adversarial import non_saturating_discriminator, non_saturating_generator
-from upimagine.models.file import save_model
+from upimagine.models.file import load_model_file, save_model
 from upimagine.nets.dcgan import SIZES_PX, DcganDiscriminator, DcganGenerator, calibrate_batch_norm
+from upimagine.nets.doubling import double_discriminator, double_generator
 from upimagine.pixels.resizing import resize_antialiased
 from upimagine.train.augment import POLICIES, diff_augment
-from upimagine.train.begin import begin_with
+from upimagine.train.begin import begin_with, origin_of
 from upimagine.train.engine import Engine
 from upimagine.train.grid import picture_grid
 from upimagine.train.task import Batch, Phase
 
 _SMALLEST_PX = 16  # a picture smaller than this would be nothing but blur
+_SEEN_WHEN_DOUBLING = 256  # pictures that set the new batch norm
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class DcganSettings:
     flip: bool = True  # show mirror images too
     augment: tuple[str, ...] = POLICIES  # DiffAugment's policy; () for large sets
     minibatch_spread: bool = False  # the discriminator sees how much a batch's pictures differ; against sameness
-    init_from: Path | None = None  # begin with the weights of this generator model
+    init_from: Path | None = None  # begin with this generator model; one of half the size is doubled (half the width)
 
     def problem(self) -> str | None:
         """What is wrong with these settings, in words, or None."""
@@ -69,7 +71,9 @@ class DcganTask:
         discriminator = DcganDiscriminator(
             settings.size_px, settings.width, settings.max_width, settings.minibatch_spread
         )
-        self._begun = {} if settings.init_from is None else begin_with(settings.init_from, generator, discriminator)
+        self._begun: dict[str, Any] = {}
+        if settings.init_from is not None:
+            self._begun = _begin(settings.init_from, generator, discriminator, pictures.pictures)
         self.nets: dict[str, nn.Module] = {"generator": generator, "discriminator": discriminator}
         betas = (settings.beta1, 0.999)
         self.phases = [
@@ -134,6 +138,27 @@ class DcganTask:
         assert isinstance(averaged, DcganGenerator)
         with self._engine.autocast():
             calibrate_batch_norm(averaged, [self._latents(64, seed=1 + i) for i in range(batches)])
+
+
+def _begin(
+    path: Path, generator: DcganGenerator, discriminator: DcganDiscriminator, pictures: list[Tensor]
+) -> dict[str, Any]:
+    """Take the weights of a model of the same size, or of half the size, which is doubled."""
+    model = load_model_file(path)
+    small, critic = model.main, model.critic
+    if not isinstance(small, DcganGenerator) or 2 * small.size_px != generator.size_px:
+        return begin_with(path, generator, discriminator)
+    try:
+        double_generator(small, generator, torch.randn(_SEEN_WHEN_DOUBLING, small.latent_dim))
+        if isinstance(critic, DcganDiscriminator):
+            double_discriminator(critic, discriminator, to_float(torch.stack(pictures[:_SEEN_WHEN_DOUBLING])))
+    except (ValueError, RuntimeError) as error:
+        width = int(small.config["width"] or 0)
+        raise UpimagineError(
+            f"--init-from {path} makes {small.size_px} px pictures with a width of {width}: doubling it needs --width "
+            f"{width // 2} (at least 6) and the other settings it was made with"
+        ) from error
+    return origin_of(model)
 
 
 def make_dcgan_task(
