@@ -18,7 +18,9 @@ from upimagine.train.engine import Engine
 from upimagine.train.loop import Outcome, fit
 from upimagine.train.progressive import ProgressiveSettings, make_progressive_task
 
-TINY = ProgressiveSettings(size_px=32, start_px=16, stage_kimg=0.012, width=4, max_width=8, latent_dim=6, gamma_every=2)
+TINY = ProgressiveSettings(
+    size_px=32, start_px=16, stage_kimg=0.012, width=4, max_width=8, latent_dim=6, gamma_every=2, warmup_kimg=0.008
+)
 
 
 def train(pictures: Path, run: Path, kimg: float) -> Outcome:
@@ -61,7 +63,7 @@ def test_only_the_direction_of_the_latent_counts() -> None:
 def test_every_picture_is_its_own_whatever_its_batch_mates() -> None:
     generator = GrowingGenerator(32, latent_dim=8, width=4, max_width=16).eval()
     latents = torch.randn(5, 8)
-    torch.testing.assert_close(generator(latents)[2:3], generator(latents[2:3]))
+    torch.testing.assert_close(generator(latents)[2:3], generator(latents[2:3]), atol=1e-4, rtol=1e-4)
 
 
 def test_r1_of_a_linear_discriminator_is_its_squared_length() -> None:

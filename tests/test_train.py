@@ -213,7 +213,7 @@ def test_learning_rate_and_precision_may_change_on_the_way(pictures: Path, tmp_p
         (["dcgan", "--device", "cuda:99"], "is not here"),
         (["dcgan", "--precision", "fp16", "--device", "cpu"], "needs an NVIDIA GPU"),
         (["progressive", "--start-px", "256"], "cannot work; choose among"),
-        (["progressive", "--stage-kimg", "0"], "--stage-kimg must be above 0"),
+        (["progressive", "--stage-kimg", "0"], "--stage-kimg be above 0"),
         (["upres", "--scales", "0"], "give numbers above 0"),
         (["upres", "--gan-weight", "-1"], "--gan-weight -1.0 cannot work"),
     ],

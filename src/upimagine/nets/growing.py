@@ -154,9 +154,9 @@ class GrowingGenerator(nn.Module):
                 self.up[name], self.up_style[name] = _Up(before, here), _Style(here, latent_dim)
             if extent <= refine_px:
                 self.refine[name], self.refine_style[name] = _Conv(here, here, 3), _Style(here, latent_dim)
-            self.colours[name] = _Conv(here, 3, 1, gain=0.3)  # a picture within its range from the start
-            if extent > start_px:
-                nn.init.zeros_(self.colours[name].weight)  # type: ignore[arg-type]  # nothing to add yet
+            self.colours[name] = _Conv(here, 3, 1, gain=1.0)
+            # Within the range of pictures from the start; sizes to come have nothing to add yet.
+            self.colours[name].weight.data.mul_(0.3 * (extent <= start_px))  # type: ignore[operator]
             before = here
 
     def forward(self, latents: Tensor, until_px: int | None = None) -> Tensor:
@@ -187,13 +187,24 @@ def enlarge_twice(picture: Tensor) -> Tensor:
 
 
 class GrowingDiscriminator(nn.Module):
-    """Picture of the full size, or of any smaller extent it grew through, to one logit; no normalisation."""
+    """Picture of the full size, or of any smaller extent it grew through, to one logit; no normalisation.
 
-    def __init__(self, size_px: int = 128, width: int = 24, max_width: int = 192, start_px: int = 32) -> None:
+    With more than one of `outputs` it is an encoder, which looks at every picture by itself.
+    """
+
+    def __init__(
+        self, size_px: int = 128, width: int = 24, max_width: int = 192, start_px: int = 32, outputs: int = 1
+    ) -> None:
         super().__init__()
         channels = widths_at(size_px, width, max_width)
         self.size_px = size_px
-        self.config = {"size_px": size_px, "width": width, "max_width": max_width, "start_px": start_px}
+        self.config = {
+            "size_px": size_px,
+            "width": width,
+            "max_width": max_width,
+            "start_px": start_px,
+            "outputs": outputs,
+        }
         self.colours, self.down = nn.ModuleDict(), nn.ModuleDict()
         self.share = nn.ParameterDict()
         for extent, here in channels.items():
@@ -203,13 +214,13 @@ class GrowingDiscriminator(nn.Module):
                 self.down[name] = _Down(here, channels[extent // 2])
                 # How much of the finer extent comes through; at first nothing of extents that come later.
                 self.share[name] = nn.Parameter(torch.tensor(float(extent <= start_px)))
-        self.spread = MinibatchSpread()
-        self.last = _Conv(channels[4] + 1, channels[4], 3)
+        self.spread = MinibatchSpread() if outputs == 1 else nn.Identity()
+        self.last = _Conv(channels[4] + (outputs == 1), channels[4], 3)
         self.hidden = _Dense(channels[4] * 16, channels[4])
-        self.head = _Dense(channels[4], 1, gain=1.0)
+        self.head = _Dense(channels[4], outputs, gain=1.0)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """(N, 3, s, s) in [-1, 1], s at most size_px, to logits (N, 1)."""
+        """(N, 3, s, s) in [-1, 1], s at most size_px, to (N, outputs)."""
         assert_shape(pictures, None, 3, None, None, name="pictures")
         extent = pictures.shape[3]
         if str(extent) not in self.colours or pictures.shape[2] != extent:

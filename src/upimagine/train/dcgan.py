@@ -77,7 +77,7 @@ class DcganTask:
         self.nets: dict[str, nn.Module] = {"generator": generator, "discriminator": discriminator}
         betas = (settings.beta1, 0.999)
         self.phases = [
-            Phase(name, name, torch.optim.Adam(self.nets[name].parameters(), settings.learning_rate, betas))
+            Phase(name, (name,), torch.optim.Adam(self.nets[name].parameters(), settings.learning_rate, betas))
             for name in ("discriminator", "generator")
         ]
 

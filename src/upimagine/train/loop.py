@@ -139,14 +139,14 @@ def _train_step(task: Task, engine: Engine, batch: Batch, step: int) -> dict[str
     for phase in task.phases:
         if step < phase.first_step:
             continue
-        net = task.nets[phase.net]
-        for other in task.nets.values():
-            other.requires_grad_(other is net)
+        for name, net in task.nets.items():
+            net.requires_grad_(name in phase.nets)
         with engine.autocast():
             loss, numbers = task.loss(phase.name, batch, made, step)
         phase.optimizer.zero_grad(set_to_none=True)
         engine.backward(loss)
-        gradients = [p.grad for p in net.parameters() if p.grad is not None]
+        parameters = (p for name in phase.nets for p in task.nets[name].parameters())
+        gradients = [p.grad for p in parameters if p.grad is not None]
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         phase.skipped = 0 if torch.isfinite(norm) else phase.skipped + 1
         if phase.skipped > (_MOST_SKIPPED if engine.precision == "fp16" else 0):

@@ -14,10 +14,10 @@ Batch = dict[str, Tensor]
 
 @dataclass
 class Phase:
-    """One optimiser step of one network within a training step, in the order in which the task lists them."""
+    """One optimiser step within a training step, in the order in which the task lists them."""
 
     name: str
-    net: str
+    nets: tuple[str, ...]  # whose weights it changes
     optimizer: Optimizer
     first_step: int = 0  # it is left out before
     skipped: int = 0  # steps in a row whose gradients were no numbers

@@ -90,7 +90,7 @@ class UpresTask:
         self.phases = [
             Phase(
                 name,
-                name,
+                (name,),
                 torch.optim.Adam(self.nets[name].parameters(), settings.learning_rate, (settings.beta1, 0.999)),
                 first_step,
             )
