@@ -330,3 +330,18 @@ def test_diff_augment_policies_do_what_they_say() -> None:
     assert (grey.std(dim=(1, 2, 3)) < 1e-6).all()  # brightness alone can move a flat grey
     with pytest.raises(ValueError, match="unknown augmentation"):
         diff_augment(picture, ("solarise",))
+
+
+def test_an_anchored_run_resumes_to_the_bit_and_its_anchor_brings_pictures_back(pictures: Path, tmp_path: Path) -> None:
+    settings = dataclasses.replace(TINY, anchor_weight=1000.0, anchor_px=8, learning_rate=1e-3, gamma=1.0)
+
+    def run(out: Path, kimg: float) -> Outcome:
+        task = make_dcgan_task([pictures], settings, 0, lambda path, reason: None)
+        return fit(task, dataclasses.replace(LOOP, kimg=kimg, tick_kimg=0.04), out)
+
+    run(tmp_path / "straight", 0.4)
+    run(tmp_path / "twice", 0.2)
+    run(tmp_path / "twice", 0.4)
+    assert_same_state(tmp_path / "straight", tmp_path / "twice")
+    lines = [json.loads(line) for line in (tmp_path / "straight/log.jsonl").read_text().splitlines()]
+    assert lines[-1]["generator/back"] < 0.8 * lines[0]["generator/back"]

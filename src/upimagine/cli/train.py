@@ -40,7 +40,7 @@ class Dcgan:
 
 @dataclass(frozen=True)
 class Progressive:
-    """A generator of small pictures that grows from 32 px on: more varied than a DCGAN for the same time."""
+    """A generator of small pictures that grows while it trains, from 32 px on."""
 
     data: Folders
     """a folder of pictures; give it several times for several folders"""

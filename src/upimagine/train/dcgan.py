@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from upimagine import pixels
 from upimagine.data.folder import Decoded, decode, drawn_at, list_pictures, to_float, to_uint8
 from upimagine.errors import PictureError, UpimagineError
-from upimagine.losses.adversarial import non_saturating_discriminator, non_saturating_generator
+from upimagine.losses.adversarial import non_saturating_discriminator, non_saturating_generator, r1_penalty
 from upimagine.models.file import load_model_file, save_model
 from upimagine.nets.dcgan import SIZES_PX, DcganDiscriminator, DcganGenerator, calibrate_batch_norm
 from upimagine.nets.doubling import double_discriminator, double_generator
 from upimagine.pixels.resizing import resize_antialiased
+from upimagine.train.anchor import anchor_loss, codes_of, make_encoder, noisy
 from upimagine.train.augment import POLICIES, diff_augment
 from upimagine.train.begin import begin_with, origin_of
 from upimagine.train.engine import Engine
@@ -30,6 +31,8 @@ from upimagine.train.grid import picture_grid
 from upimagine.train.task import Batch, Phase
 
 _SMALLEST_PX = 16  # a picture smaller than this would be nothing but blur
+_ENCODER_WIDTH, _ENCODER_RATE = 16, 2e-3
+_ANCHOR_RISE = 5000  # pictures over which the anchor's weight rises
 _SEEN_WHEN_DOUBLING = 256  # pictures that set the new batch norm
 
 
@@ -46,6 +49,10 @@ class DcganSettings:
     flip: bool = True  # show mirror images too
     augment: tuple[str, ...] = POLICIES  # DiffAugment's policy; () for large sets
     minibatch_spread: bool = False  # the discriminator sees how much a batch's pictures differ; against sameness
+    anchor_weight: float = 0.0  # of coming back from a training picture's code to its coarse colours; against sameness
+    anchor_px: int = 16  # what counts as coarse: the picture shrunk to this
+    anchor_noise: float = 1.0  # noise upon a code, as a share of its length
+    gamma: float = 0.0  # weight of R1, in every step; it calms a discriminator that is too sure
     init_from: Path | None = None  # begin with this generator model; one of half the size is doubled (half the width)
 
     def problem(self) -> str | None:
@@ -56,6 +63,8 @@ class DcganSettings:
             return f"--augment {', '.join(sorted(unknown))} is unknown; choose among {', '.join(POLICIES)}"
         if min(self.width, self.latent_dim, self.max_width or 1) < 1 or not 0 < self.learning_rate < 1:
             return "--width, --max-width and --latent-dim must be at least 1, --learning-rate between 0 and 1"
+        if min(self.anchor_weight, self.anchor_noise, self.gamma) < 0 or self.anchor_px not in (4, 8, 16, 32, 64, 128):
+            return "--anchor-weight, --anchor-noise and --gamma must be 0 or more, --anchor-px a power of two from 4 on"
         return None
 
 
@@ -75,11 +84,20 @@ class DcganTask:
         if settings.init_from is not None:
             self._begun = _begin(settings.init_from, generator, discriminator, pictures.pictures)
         self.nets: dict[str, nn.Module] = {"generator": generator, "discriminator": discriminator}
-        betas = (settings.beta1, 0.999)
-        self.phases = [
-            Phase(name, (name,), torch.optim.Adam(self.nets[name].parameters(), settings.learning_rate, betas))
-            for name in ("discriminator", "generator")
-        ]
+        made_by: tuple[str, ...] = ("generator",)
+        if settings.anchor_weight > 0:
+            self.nets["encoder"] = make_encoder(settings.size_px, _ENCODER_WIDTH, settings.latent_dim)
+            made_by = ("generator", "encoder")
+        self.phases = [self._phase("discriminator", ("discriminator",)), self._phase("generator", made_by)]
+
+    def _phase(self, name: str, nets: tuple[str, ...]) -> Phase:
+        s = self._settings
+        adam = torch.optim.Adam(
+            [{"params": self.nets[net].parameters(), "lr": _ENCODER_RATE if net == "encoder" else s.learning_rate}
+             for net in nets],
+            betas=(s.beta1, 0.999),
+        )  # fmt: skip
+        return Phase(name, nets, adam)
 
     def settings(self) -> dict[str, Any]:
         """The settings and the number of pictures, for the checkpoint."""
@@ -98,20 +116,35 @@ class DcganTask:
         return {"real": to_float(torch.stack(chosen))}
 
     def forward(self, batch: Batch, step: int) -> Batch:
-        """One set of made pictures, used by both phases."""
-        latents = torch.randn(batch["real"].shape[0], self._settings.latent_dim, device=batch["real"].device)
-        return {"fake": self.nets["generator"](latents)}
+        """One set of made pictures, used by both phases, and real ones come back from their noisy codes."""
+        real = batch["real"]
+        latents = torch.randn(real.shape[0], self._settings.latent_dim, device=real.device)
+        if self._settings.anchor_weight == 0:
+            return {"fake": self.nets["generator"](latents)}
+        codes = codes_of(self.nets["encoder"], real)
+        both = self.nets["generator"](torch.cat((latents, noisy(codes, self._settings.anchor_noise))))
+        return {"codes": codes} | dict(zip(("fake", "back"), both.chunk(2), strict=True))
 
     def loss(self, phase: str, batch: Batch, made: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Non-saturating losses; real and made pictures go through the discriminator apart (batch statistics)."""
-        discriminator, policy = self.nets["discriminator"], self._settings.augment
+        s, discriminator, policy = self._settings, self.nets["discriminator"], self._settings.augment
         if phase == "generator":
             loss = non_saturating_generator(discriminator(diff_augment(made["fake"].float(), policy)))
-            return loss, {"loss": loss}
-        real = discriminator(diff_augment(batch["real"], policy))
+            if s.anchor_weight == 0:
+                return loss, {"loss": loss}
+            anchored, plotted = anchor_loss(made["back"], batch["real"], made["codes"], s.anchor_px)
+            # Gently at first: an encoder that knows nothing yet would only disturb the generator.
+            weight = s.anchor_weight * min(1.0, (step + 1) * len(batch["real"]) / _ANCHOR_RISE)
+            return loss + weight * anchored, {"loss": loss} | plotted
+        shown = batch["real"].detach().requires_grad_(s.gamma > 0)
+        real = discriminator(diff_augment(shown, policy))
         fake = discriminator(diff_augment(made["fake"].detach().float(), policy))
         loss = non_saturating_discriminator(real, fake)
-        return loss, {"loss": loss, "real": real.float().mean(), "fake": fake.float().mean()}
+        plotted = {"loss": loss, "real": real.float().mean(), "fake": fake.float().mean()}
+        if s.gamma > 0:
+            plotted["r1"] = r1_penalty(real, shown)
+            loss = loss + s.gamma / 2 * plotted["r1"]
+        return loss, plotted
 
     def _latents(self, count: int, seed: int) -> Tensor:
         random = torch.Generator().manual_seed(seed)

@@ -2,11 +2,7 @@
 
     upimagine train progressive --data PICTURES --out runs/mine
 
-An encoder is trained beside it: every training picture has a place among the latent vectors, from which, even with much
-noise upon it, the generator must come back to that picture's coarse colours. So no picture can be forgotten, which is
-what a collapsing generator does, and the first pictures appear within minutes (after Larsen et al. 2015, 1512.09300,
-with the low-res L1 of the J-net in place of learned features, and codes spread over a sphere as by Wang and Isola 2020,
-2005.10242, in place of a prior). `--anchor-weight 0` leaves it away.
+An encoder is trained beside it, without an adversary at first; see `train.anchor`. `--anchor-weight 0` leaves it away.
 
 See the card of the built-in model `portrait-128` for time, hardware and scores.
 """
@@ -29,14 +25,13 @@ from upimagine.errors import UpimagineError
 from upimagine.losses.adversarial import non_saturating_discriminator, non_saturating_generator, r1_penalty
 from upimagine.models.file import save_model
 from upimagine.nets.growing import SIZES_PX, GrowingDiscriminator, GrowingGenerator
+from upimagine.train.anchor import anchor_loss, codes_of, make_encoder, noisy
 from upimagine.train.augment import POLICIES, diff_augment
 from upimagine.train.begin import begin_with
 from upimagine.train.dcgan import centre_square
 from upimagine.train.engine import Engine
 from upimagine.train.grid import picture_grid
 from upimagine.train.task import Batch, Phase
-
-_SPREAD_WEIGHT = 0.5  # of the term that keeps codes apart, whose value lies between 0 and about -4
 
 
 @dataclass(frozen=True)
@@ -100,7 +95,7 @@ class ProgressiveTask:
         self.nets: dict[str, nn.Module] = {"generator": generator, "discriminator": discriminator}
         made_by: tuple[str, ...] = ("generator",)
         if s.anchor_weight > 0:
-            self.nets["encoder"] = GrowingDiscriminator(s.size_px, s.width, s.max_width, s.start_px, s.latent_dim)
+            self.nets["encoder"] = make_encoder(s.size_px, s.width, s.latent_dim, s.start_px)
             made_by = ("generator", "encoder")
         self._warmup_steps = round(s.warmup_kimg * 1000 / batch) if s.anchor_weight > 0 else 0
         # The discriminator begins a little earlier, to have something to say when it is first asked.
@@ -145,9 +140,8 @@ class ProgressiveTask:
         if step >= self._first_judged:
             latents.append(torch.randn(real.shape[0], s.latent_dim, device=real.device))
         if s.anchor_weight > 0:
-            codes = self.nets["encoder"](real).float()
-            made["codes"] = codes = F.normalize(codes, dim=1) * math.sqrt(s.latent_dim)
-            latents.append(codes + s.anchor_noise * torch.randn_like(codes))
+            made["codes"] = codes_of(self.nets["encoder"], real)
+            latents.append(noisy(made["codes"], s.anchor_noise))
         pictures = self.nets["generator"](torch.cat(latents), real.shape[3]).float()
         if s.anchor_weight > 0:
             made["back"] = pictures[-real.shape[0] :]
@@ -155,22 +149,16 @@ class ProgressiveTask:
             made["fake"] = pictures[: real.shape[0]]
         return made
 
-    def _anchor_loss(self, real: Tensor, made: Batch, sizes: list[int]) -> dict[str, Tensor]:
-        """Mean L1 over the given sizes, and how crowded the codes are: 0 all in one place, less the wider they lie."""
-        extent = real.shape[3]
-        back = [F.l1_loss(F.avg_pool2d(made["back"], extent // px), F.avg_pool2d(real, extent // px)) for px in sizes]
-        distances = torch.pdist(made["codes"] / math.sqrt(self._settings.latent_dim)).square()
-        return {"back": torch.stack(back).mean(), "crowded": (-2 * distances).exp().mean().log()}
-
     def loss(self, phase: str, batch: Batch, made: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Non-saturating losses with R1 (1801.04406) in every `gamma_every`th step, and the way back."""
         s, discriminator, real = self._settings, self.nets["discriminator"], batch["real"]
         if phase == "generator":
-            total, plotted = torch.zeros((), device=real.device), {}
+            total = torch.zeros((), device=real.device)
+            plotted: dict[str, Tensor] = {}
             if s.anchor_weight > 0:
                 until = real.shape[3] if step < self._warmup_steps else min(s.anchor_px, real.shape[3])
-                plotted = self._anchor_loss(real, made, [px for px in (4, 8, *SIZES_PX) if px <= until])
-                total = s.anchor_weight * plotted["back"] + _SPREAD_WEIGHT * plotted["crowded"]
+                anchored, plotted = anchor_loss(made["back"], real, made["codes"], until)
+                total = s.anchor_weight * anchored
             if step >= self._warmup_steps:
                 plotted["loss"] = non_saturating_generator(discriminator(diff_augment(made["fake"], s.augment)))
                 total = total + plotted["loss"]
@@ -182,11 +170,11 @@ class ProgressiveTask:
         real_logits = discriminator(diff_augment(shown, s.augment))
         fake_logits = discriminator(diff_augment(made["fake"].detach(), s.augment))
         loss = non_saturating_discriminator(real_logits, fake_logits)
-        plotted = {"loss": loss, "real": real_logits.float().mean(), "fake": fake_logits.float().mean()}
+        numbers = {"loss": loss, "real": real_logits.float().mean(), "fake": fake_logits.float().mean()}
         if penalised:
             gamma = 0.002 * size**2 / self._batch if s.gamma is None else s.gamma
             loss = loss + gamma / 2 * s.gamma_every * r1_penalty(real_logits, shown)
-        return loss, plotted
+        return loss, numbers
 
     def _latents(self, count: int, seed: int) -> Tensor:
         random = torch.Generator().manual_seed(seed)

@@ -1,0 +1,56 @@
+"""Every training picture keeps a place among the latent vectors, so that no kind of picture can be forgotten.
+
+A collapsing generator forgets: its discriminator cannot tell it what is missing. Here an encoder is trained beside the
+generator. From a picture's code, even with much noise upon it, the generator must come back to that picture's coarse
+colours; how they look close up is left to the discriminator. After VAE/GAN (Larsen et al. 2015, 1512.09300), with the
+low-res L1 of the J-net in place of learned features, and with codes spread over a sphere (Wang and Isola 2020,
+2005.10242) in place of a prior.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from upimagine.nets.growing import GrowingDiscriminator
+
+_SPREAD_WEIGHT = 0.05  # against the way back, of the term that keeps codes apart, which lies between 0 and about -4
+
+
+def make_encoder(size_px: int, width: int, latent_dim: int, start_px: int | None = None) -> GrowingDiscriminator:
+    """A network from pictures to codes (N, latent_dim)."""
+    return GrowingDiscriminator(size_px, width, 12 * width, start_px or size_px, latent_dim)
+
+
+def codes_of(encoder: nn.Module, pictures: Tensor) -> Tensor:
+    """(N, 3, s, s) in [-1, 1] to codes (N, latent_dim) of the length that a normal vector has on average."""
+    codes: Tensor = encoder(pictures).float()
+    return F.normalize(codes, dim=1) * math.sqrt(codes.shape[1])
+
+
+def noisy(codes: Tensor, noise: float) -> Tensor:
+    """Codes with noise of `noise` times their length upon them, brought back to their length."""
+    return F.normalize(codes + noise * torch.randn_like(codes), dim=1) * math.sqrt(codes.shape[1])
+
+
+def way_back(made: Tensor, real: Tensor, until_px: int) -> Tensor:
+    """Mean over sizes of the L1 between pictures (N, 3, s, s) shrunk to 4, 8, ... `until_px` pixels a side."""
+    sizes = [size for size in (4 << i for i in range(8)) if size <= min(until_px, real.shape[3])]
+    shrink = [real.shape[3] // size for size in sizes]
+    losses = [F.l1_loss(F.avg_pool2d(made, times).float(), F.avg_pool2d(real, times).float()) for times in shrink]
+    return torch.stack(losses).mean()
+
+
+def crowding(codes: Tensor) -> Tensor:
+    """log E exp(-2 d^2) over pairs of unit codes: 0 when all lie in one place, about -4 when spread evenly."""
+    distances = torch.pdist(F.normalize(codes, dim=1)).square()
+    return (-2 * distances).exp().mean().log()
+
+
+def anchor_loss(made: Tensor, real: Tensor, codes: Tensor, until_px: int) -> tuple[Tensor, dict[str, Tensor]]:
+    """The way back and the crowding in one scalar, and both to plot."""
+    back, crowded = way_back(made, real, until_px), crowding(codes)
+    return back + _SPREAD_WEIGHT * crowded, {"back": back, "crowded": crowded}
