@@ -1,10 +1,13 @@
+from itertools import pairwise
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from upimagine.render.bands import Bands
 from upimagine.render.plan import plan_tiles
-from upimagine.render.seams import Seams, measure_seams, seam_lines
+from upimagine.render.seam_meter import SeamMeter, measure_seams
+from upimagine.render.seams import Seams, seam_lines
 from upimagine.render.sinks import MemorySink
 
 PLAN = plan_tiles(80, 104, 32, 24)
@@ -63,7 +66,54 @@ def test_a_tint_shows_in_the_tone_step() -> None:
 
 
 def test_one_tile_has_no_seam_and_a_flat_picture_is_ideal() -> None:
-    ideal = Seams(ratio=1.0, contrast_dip=1.0, tone_step=0.0)
+    ideal = Seams(ratio=1.0, contrast_dip=1.0, tone_step=0.0, period=1.0)
     assert measure_seams(noise(1, 64, 64), plan_tiles(32, 32, 32, 24), 2) == ideal
     flat = torch.zeros(3, PLAN.height_px * SCALE, PLAN.width_px * SCALE)
     assert measure_seams(flat, PLAN, SCALE) == ideal
+
+
+@pytest.mark.parametrize("heights", [(1,), (7, 30, 64), (1000,)])
+def test_rows_may_come_in_strips_of_any_height_and_through_another_process(heights: tuple[int, ...]) -> None:
+    picture = blended(16, 6)
+    size = (picture.shape[1], picture.shape[2])
+    whole, meter = measure_seams(picture, PLAN, SCALE), SeamMeter(PLAN, SCALE, size)
+    row = turn = 0
+    while row < size[0]:
+        height = heights[turn % len(heights)]
+        meter.write_rows(picture[:, row : row + height])
+        row, turn = row + height, turn + 1
+        saved = {name: value.clone() for name, value in meter.state().items()}
+        meter = SeamMeter(PLAN, SCALE, size)
+        meter.load(saved)
+    seams = meter.seams()
+    for name in ("ratio", "contrast_dip", "tone_step", "period"):
+        assert getattr(seams, name) == pytest.approx(getattr(whole, name), rel=1e-5)
+
+
+def test_a_grid_that_repeats_shows_in_the_period_and_is_called_visible() -> None:
+    plan = plan_tiles(32 + 24 * 8, 32 + 24 * 8, 32, 24)
+    clean = noise(7, plan.height_px * 4, plan.width_px * 4, 3)
+    assert measure_seams(clean, plan, 4).period < 3
+    assert not measure_seams(clean, plan, 4).visible
+    gridded = clean.clone()
+    for line in seam_lines(plan.col_starts_px, plan.window_px, 4):
+        gridded[:, :, line:] += 0.08 * (-1) ** (line // 96)
+    assert measure_seams(gridded, plan, 4).period > 3
+    assert measure_seams(gridded, plan, 4).visible
+
+
+def test_the_measures_are_those_of_their_definitions() -> None:
+    picture = blended(4, 1)
+    seams = measure_seams(picture, PLAN, SCALE)
+    grey = (picture[0].double() + 1) * 127.5  # the three channels are equal
+    at, inside = [], []
+    for oriented, starts in ((grey, PLAN.col_starts_px), (grey.T, PLAN.row_starts_px)):
+        jumps = (oriented[:, 1:] - oriented[:, :-1]).abs().mean(dim=0)  # jumps[i] is across line i + 1
+        lines = seam_lines(starts, PLAN.window_px, SCALE)
+        at += [float(jumps[line - 1]) for line in lines]
+        edges = [0, *lines, oriented.shape[1]]
+        for left, right in pairwise(edges):
+            quarter = (right - left) // 4
+            inside += [float(jumps[line - 1]) for line in range(left + quarter + 1, right - quarter)]
+    ratio = (sum(at) / len(at)) / (sum(inside) / len(inside))
+    assert seams.ratio == pytest.approx(ratio, rel=1e-4)
