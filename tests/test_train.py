@@ -344,4 +344,17 @@ def test_an_anchored_run_resumes_to_the_bit_and_its_anchor_brings_pictures_back(
     run(tmp_path / "twice", 0.4)
     assert_same_state(tmp_path / "straight", tmp_path / "twice")
     lines = [json.loads(line) for line in (tmp_path / "straight/log.jsonl").read_text().splitlines()]
+    # What is saved takes plain latents: the spread of codes lies in its first layer.
+    state = load_checkpoint(tmp_path / "straight")
+    assert state is not None
+    moments = state["nets"]["encoder"]["moments"]
+    spread = torch.linalg.cholesky(moments + 1e-3 * torch.eye(len(moments)))
+    folded = load_model_file(tmp_path / "straight/model.safetensors").main.layers[0].weight
+    latents = torch.randn(3, 100)
+    torch.testing.assert_close(
+        torch.einsum("nl,lchw->nchw", latents, folded),
+        torch.einsum("nl,lchw->nchw", latents @ spread.T, state["average"]["layers.0.weight"]),
+        rtol=1e-2,
+        atol=1e-2,
+    )
     assert lines[-1]["generator/back"] < 0.9 * lines[0]["generator/back"]

@@ -33,7 +33,7 @@ class Seams:
     tone_step: float
     """By how much means either side of a seam differ beyond those beside a tile's centre, in 0...255. Ideal 0."""
     period: float
-    """Energy of the gradient's profile at the tile period and its harmonics over that beside them. Ideal, and least, 1."""
+    """Energy of the gradient's profile at the tile period and its harmonics over that beside them. 1 at the least."""
 
     @property
     def visible(self) -> bool:

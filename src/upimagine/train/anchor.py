@@ -4,7 +4,9 @@ A collapsing generator forgets: its discriminator cannot tell it what is missing
 generator. From a picture's code, even with much noise upon it, the generator must come back to that picture's coarse
 colours; how they look close up is left to the discriminator. After VAE/GAN (Larsen et al. 2015, 1512.09300), with the
 low-res L1 of the J-net in place of learned features, and with codes spread over a sphere (Wang and Isola 2020,
-2005.10242) in place of a prior.
+2005.10242) in place of a prior. Codes use some directions more than others; latents for new pictures are drawn with the
+covariance of the codes (after GLO, Bojanowski et al. 2017, 1707.05776), which a finished generator has folded into its
+first layer, so that it takes plain normal vectors again.
 """
 
 from __future__ import annotations
@@ -17,18 +19,34 @@ from torch import Tensor, nn
 
 from upimagine.nets.growing import GrowingDiscriminator
 
+_MOMENTUM = 0.01
 _SPREAD_WEIGHT = 0.05  # against the way back, of the term that keeps codes apart, which lies between 0 and about -4
 
 
-def make_encoder(size_px: int, width: int, latent_dim: int, start_px: int | None = None) -> GrowingDiscriminator:
-    """A network from pictures to codes (N, latent_dim)."""
-    return GrowingDiscriminator(size_px, width, 12 * width, start_px or size_px, latent_dim)
+class Encoder(nn.Module):
+    """Pictures to codes (N, latent_dim) of the length that a normal vector has on average, and how codes lie."""
 
+    moments: Tensor
 
-def codes_of(encoder: nn.Module, pictures: Tensor) -> Tensor:
-    """(N, 3, s, s) in [-1, 1] to codes (N, latent_dim) of the length that a normal vector has on average."""
-    codes: Tensor = encoder(pictures).float()
-    return F.normalize(codes, dim=1) * math.sqrt(codes.shape[1])
+    def __init__(self, size_px: int, width: int, latent_dim: int, start_px: int | None = None) -> None:
+        super().__init__()
+        self.trunk = GrowingDiscriminator(size_px, width, 12 * width, start_px or size_px, latent_dim)
+        self.register_buffer("moments", torch.eye(latent_dim))  # running mean of c c^T
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """(N, 3, s, s) in [-1, 1] to (N, latent_dim)."""
+        codes: Tensor = self.trunk(pictures).float()
+        codes = F.normalize(codes, dim=1) * math.sqrt(codes.shape[1])
+        if self.training:
+            with torch.no_grad():
+                self.moments.lerp_(codes.T @ codes / len(codes), _MOMENTUM)
+        return codes
+
+    def spread(self) -> Tensor:
+        """L (latent_dim, latent_dim), with which L n of a normal vector n is spread as codes are."""
+        some = torch.eye(len(self.moments), device=self.moments.device) * 1e-3  # keeps it positive definite
+        spread: Tensor = torch.linalg.cholesky(self.moments + some)
+        return spread
 
 
 def noisy(codes: Tensor, noise: float) -> Tensor:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from upimagine.models.file import load_model_file, save_model
 from upimagine.nets.dcgan import SIZES_PX, DcganDiscriminator, DcganGenerator, calibrate_batch_norm
 from upimagine.nets.doubling import double_discriminator, double_generator
 from upimagine.pixels.resizing import resize_antialiased
-from upimagine.train.anchor import anchor_loss, codes_of, make_encoder, noisy
+from upimagine.train.anchor import Encoder, anchor_loss, noisy
 from upimagine.train.augment import POLICIES, diff_augment
 from upimagine.train.begin import begin_with, origin_of
 from upimagine.train.engine import Engine
@@ -50,8 +51,8 @@ class DcganSettings:
     augment: tuple[str, ...] = POLICIES  # DiffAugment's policy; () for large sets
     minibatch_spread: bool = False  # the discriminator sees how much a batch's pictures differ; against sameness
     anchor_weight: float = 0.0  # of coming back from a training picture's code to its coarse colours; against sameness
-    anchor_px: int = 16  # what counts as coarse: the picture shrunk to this
-    anchor_noise: float = 1.0  # noise upon a code, as a share of its length
+    anchor_px: int = 32  # what counts as coarse: the picture shrunk to this
+    anchor_noise: float = 0.5  # noise upon a code, as a share of its length
     gamma: float = 0.0  # weight of R1, in every step; it calms a discriminator that is too sure
     init_from: Path | None = None  # begin with this generator model; one of half the size is doubled (half the width)
 
@@ -86,7 +87,7 @@ class DcganTask:
         self.nets: dict[str, nn.Module] = {"generator": generator, "discriminator": discriminator}
         made_by: tuple[str, ...] = ("generator",)
         if settings.anchor_weight > 0:
-            self.nets["encoder"] = make_encoder(settings.size_px, _ENCODER_WIDTH, settings.latent_dim)
+            self.nets["encoder"] = Encoder(settings.size_px, _ENCODER_WIDTH, settings.latent_dim)
             made_by = ("generator", "encoder")
         self.phases = [self._phase("discriminator", ("discriminator",)), self._phase("generator", made_by)]
 
@@ -121,7 +122,10 @@ class DcganTask:
         latents = torch.randn(real.shape[0], self._settings.latent_dim, device=real.device)
         if self._settings.anchor_weight == 0:
             return {"fake": self.nets["generator"](latents)}
-        codes = codes_of(self.nets["encoder"], real)
+        encoder = self.nets["encoder"]
+        assert isinstance(encoder, Encoder)
+        codes = encoder(real)
+        latents = latents @ encoder.spread().T
         both = self.nets["generator"](torch.cat((latents, noisy(codes, self._settings.anchor_noise))))
         return {"codes": codes} | dict(zip(("fake", "back"), both.chunk(2), strict=True))
 
@@ -152,13 +156,13 @@ class DcganTask:
 
     def preview(self, averaged: nn.Module) -> Tensor:
         """An 8x6 grid of the same latents each time."""
-        self._calibrate(averaged, batches=8)
+        averaged = self._finished(averaged, batches=8)
         with torch.inference_mode(), self._engine.autocast():
             return picture_grid(averaged(self._latents(48, seed=0)).float(), columns=8)
 
     def save_model(self, path: Path, averaged: nn.Module, progress: dict[str, Any]) -> None:
         """Generator with batch-norm statistics of its averaged weights, and the discriminator as critic."""
-        self._calibrate(averaged, batches=64)
+        averaged = self._finished(averaged, batches=64)
         save_model(
             path,
             "generator",
@@ -167,10 +171,17 @@ class DcganTask:
             progress | {"task": "dcgan", "begun_from": self._begun},
         )
 
-    def _calibrate(self, averaged: nn.Module, batches: int) -> None:
-        assert isinstance(averaged, DcganGenerator)
+    def _finished(self, averaged: nn.Module, batches: int) -> DcganGenerator:
+        """A copy that takes plain normal vectors, with batch-norm statistics of its own."""
+        finished = copy.deepcopy(averaged)
+        assert isinstance(finished, DcganGenerator)
+        encoder, first = self.nets.get("encoder"), finished.layers[0]
+        if isinstance(encoder, Encoder) and isinstance(first, nn.ConvTranspose2d):
+            with torch.no_grad():  # (latent, channels, 4, 4): what L n would have given, n gives now
+                first.weight.copy_(torch.einsum("ij,ichw->jchw", encoder.spread(), first.weight))
         with self._engine.autocast():
-            calibrate_batch_norm(averaged, [self._latents(64, seed=1 + i) for i in range(batches)])
+            calibrate_batch_norm(finished, [self._latents(64, seed=1 + i) for i in range(batches)])
+        return finished
 
 
 def _begin(

@@ -25,7 +25,7 @@ from upimagine.errors import UpimagineError
 from upimagine.losses.adversarial import non_saturating_discriminator, non_saturating_generator, r1_penalty
 from upimagine.models.file import save_model
 from upimagine.nets.growing import SIZES_PX, GrowingDiscriminator, GrowingGenerator
-from upimagine.train.anchor import anchor_loss, codes_of, make_encoder, noisy
+from upimagine.train.anchor import Encoder, anchor_loss, noisy
 from upimagine.train.augment import POLICIES, diff_augment
 from upimagine.train.begin import begin_with
 from upimagine.train.dcgan import centre_square
@@ -95,7 +95,7 @@ class ProgressiveTask:
         self.nets: dict[str, nn.Module] = {"generator": generator, "discriminator": discriminator}
         made_by: tuple[str, ...] = ("generator",)
         if s.anchor_weight > 0:
-            self.nets["encoder"] = make_encoder(s.size_px, s.width, s.latent_dim, s.start_px)
+            self.nets["encoder"] = Encoder(s.size_px, s.width, s.latent_dim, s.start_px)
             made_by = ("generator", "encoder")
         self._warmup_steps = round(s.warmup_kimg * 1000 / batch) if s.anchor_weight > 0 else 0
         # The discriminator begins a little earlier, to have something to say when it is first asked.
@@ -140,7 +140,7 @@ class ProgressiveTask:
         if step >= self._first_judged:
             latents.append(torch.randn(real.shape[0], s.latent_dim, device=real.device))
         if s.anchor_weight > 0:
-            made["codes"] = codes_of(self.nets["encoder"], real)
+            made["codes"] = self.nets["encoder"](real)
             latents.append(noisy(made["codes"], s.anchor_noise))
         pictures = self.nets["generator"](torch.cat(latents), real.shape[3]).float()
         if s.anchor_weight > 0:
