@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from upimagine.render.joined import JoinedBands
 from upimagine.render.joins import join, minimum_cut
 from upimagine.render.plan import plan_tiles
-from upimagine.render.seams import measure_seams
+from upimagine.render.seam_meter import measure_seams
 from upimagine.render.sinks import MemorySink
 
 

@@ -26,7 +26,7 @@ from upimagine.train.checkpoint import load_checkpoint
 from upimagine.train.dcgan import DcganSettings, make_dcgan_task
 from upimagine.train.ema import ema_beta
 from upimagine.train.loop import Outcome, Progress, fit
-from upimagine.train.settings import LoopSettings
+from upimagine.train.settings import LoopSettings, Precision
 from upimagine.train.upres import UpresSettings, make_upres_task
 
 TINY = DcganSettings(size_px=64, width=4)
@@ -332,12 +332,15 @@ def test_diff_augment_policies_do_what_they_say() -> None:
         diff_augment(picture, ("solarise",))
 
 
-def test_an_anchored_run_resumes_to_the_bit_and_its_anchor_brings_pictures_back(pictures: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_an_anchored_run_resumes_to_the_bit_and_its_anchor_brings_pictures_back(
+    precision: Precision, pictures: Path, tmp_path: Path
+) -> None:
     settings = dataclasses.replace(TINY, anchor_weight=100.0, anchor_px=8, learning_rate=1e-3, gamma=1.0)
 
     def run(out: Path, kimg: float) -> Outcome:
         task = make_dcgan_task([pictures], settings, 0, lambda path, reason: None)
-        return fit(task, dataclasses.replace(LOOP, kimg=kimg, tick_kimg=0.04), out)
+        return fit(task, dataclasses.replace(LOOP, kimg=kimg, tick_kimg=0.04, precision=precision), out)
 
     run(tmp_path / "straight", 0.4)
     run(tmp_path / "twice", 0.2)

@@ -20,6 +20,7 @@ from upimagine.models.loaded import LoadedUpscaler, load_upscaler
 from upimagine.pixels.resizing import resize_antialiased
 from upimagine.recipe import Done, Enlarge, Origin, Resolved
 from upimagine.render.enlarge import MemorySink, Report, Settings, Sink, enlarge
+from upimagine.render.sinks import CroppedSink
 
 _NEARLY = 1.1  # a plane this much smaller than the picture still counts as all of it
 SMALLEST_PX = 8  # a picture with a shorter side has nothing to go by
@@ -62,7 +63,7 @@ def run_stage(
         guide=guide,
         critic=upscaler.critic if stage.realism > 0 else None,
         settings=settings,
-        sink=resampled or (sink if full_px == size_px else _Cropped(sink, full_px, size_px)),
+        sink=resampled or (sink if full_px == size_px else _cropped(sink, overhang, size_px)),
         reference=_reference(picture, plane_px, upscaler) if stage.keep_detail else None,
         avoid=None if stage.blend == "feather" else tender_places(picture, plane_px),
         progress=lambda done, total: watch(f"enlarging with {stage.model}", done, total),
@@ -200,19 +201,6 @@ def _with_short_side(height: int, width: int, short_px: int) -> tuple[int, int]:
     return max(1, round(height * ratio)), max(1, round(width * ratio))
 
 
-class _Cropped:
+def _cropped(sink: Sink, overhang: tuple[int, int], size_px: tuple[int, int]) -> Sink:
     """A sink that passes on only the middle of what it is given."""
-
-    def __init__(self, sink: Sink, full_px: tuple[int, int], size_px: tuple[int, int]) -> None:
-        self._sink = sink
-        self._top, self._left = (full_px[0] - size_px[0]) // 2, (full_px[1] - size_px[1]) // 2
-        self._height, self._width = size_px
-        self._row = 0
-
-    def write_rows(self, rows: Tensor) -> None:
-        """Take (3, h, W) and pass on the part inside the crop."""
-        first = max(self._top - self._row, 0)
-        last = min(self._top + self._height - self._row, rows.shape[1])
-        self._row += rows.shape[1]
-        if first < last:
-            self._sink.write_rows(rows[:, first:last, self._left : self._left + self._width].contiguous())
+    return CroppedSink(sink, overhang[0] // 2, overhang[1] // 2, *size_px)

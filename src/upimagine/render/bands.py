@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from upimagine.render.plan import TilePlan
-from upimagine.render.sinks import Sink
+from upimagine.render.sinks import Sink, skip
 from upimagine.render.windows import Ramp, axis_windows, support
 
 
@@ -60,6 +60,16 @@ class Bands:
             target = self._sums[:, rows, left + cols.start : left + cols.stop]
             target.addcmul_(tiles[col][:, rows, cols], down * self._col_windows[col, cols])
         self._emit(row)
+
+    def state(self) -> dict[str, Tensor]:
+        """What is not yet finished, to go on from in another process."""
+        return {"sums": self._sums, "next_row": torch.tensor(self._next_row)}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Go on from `state`; the sink must have got all rows above."""
+        self._sums.copy_(state["sums"])
+        self._next_row = int(state["next_row"])
+        skip(self._sink, self._tops[self._next_row])
 
     def _emit(self, row: int) -> None:
         """Send the rows that no later tile touches, and move the others to the top."""

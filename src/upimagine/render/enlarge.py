@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -13,13 +13,17 @@ from upimagine.errors import UpimagineError
 from upimagine.render.bands import Bands
 from upimagine.render.candidates import variants
 from upimagine.render.choosing import Costs, as_costs, choose_row, overlap_differences
-from upimagine.render.exact import enlarge_exactly
+from upimagine.render.exact import enlarge_exactly, halo_of
 from upimagine.render.joined import JoinedBands
+from upimagine.render.journal import Journal, part, parts
+from upimagine.render.layout import Layout, join_guide, lay_out, wrapped_by
 from upimagine.render.network import NetworkCalls
-from upimagine.render.plan import TilePlan, plan_tiles
+from upimagine.render.plan import TilePlan
 from upimagine.render.rows import CandidateRow, RowMaker
+from upimagine.render.seam_meter import SeamMeter
+from upimagine.render.seams import NO_SEAMS
 from upimagine.render.settings import Report, Settings
-from upimagine.render.sinks import MemorySink, Sink
+from upimagine.render.sinks import CroppedSink, MemorySink, Sink, TimedSink
 from upimagine.roles import Critic, Upscaler
 
 __all__ = ["MemorySink", "Report", "Settings", "Sink", "enlarge"]
@@ -28,68 +32,83 @@ __all__ = ["MemorySink", "Report", "Settings", "Sink", "enlarge"]
 @torch.no_grad()
 def enlarge(
     low: Tensor,
-    upscaler: Upscaler,
+    upscaler: Upscaler | Sequence[Upscaler],
     *,
     guide: Tensor | None,
     critic: Critic | None,
     settings: Settings,
     sink: Sink,
+    judge: Critic | None = None,
     reference: Tensor | None = None,
     avoid: Tensor | None = None,
+    journal: Journal | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Enlarge a low-res plane tile by tile into a sink, after Mike Tyka's tiled up-res of GAN portraits (2017).
 
-    low: (1, 3, h, w) in [-1, 1], on the device to work on. guide: (1, guide_channels, h, w) in [-1, 1], or None: a
-    network that expects a guide then sees an empty one (-1 everywhere). reference:
-    the same picture k times as large, (1, 3, k h, k w), k a divisor of the scale: the result is held to that instead
-    of the plane. avoid: (h, w), 1 where no cut should pass,
-    such as eyes, and 0 elsewhere; feathering takes no notice of it. The sink receives exactly h·scale rows of
-    w·scale pixels. Memory holds one tile row of candidates, whatever the height. progress(tiles done, tiles in all)
-    is called after each tile row. The same arguments give the same bytes on the same device.
+    low: (1, 3, h, w) in [-1, 1], on the device to work on. upscaler: one network, or several of one scale, window and
+    guide that compete for every tile. guide: (1, guide_channels, h, w) in [-1, 1], or None: a network that expects a
+    guide then sees an empty one (-1 everywhere). critic: scores realism; judge: a second critic of one's own, weighted
+    by settings.judged. reference: the same picture k times as large, (1, 3, k h, k w), k a divisor of the scale: the
+    result is held to that instead of the plane. avoid: (h, w), 1 where no cut should pass, such as eyes, and 0
+    elsewhere; feathering takes no notice of it. The sink receives exactly h·scale rows of w·scale pixels; with a
+    journal that holds a state, those that are still missing. Memory holds one tile row of candidates, whatever the
+    height. progress(tiles done, tiles in all) is called after each tile row. The same arguments give the same bytes on
+    the same device.
 
     A network with a finite receptive radius needs neither choice nor blend: its tiles, with halos, equal the run on the
-    whole picture, and of the settings only batch_tiles counts.
+    whole picture, and of the settings only batch_tiles and wrap count.
 
-    Raises UpimagineError on shapes that do not fit the network, a stride beyond its window, out of memory on a single
-    tile, and NaN or infinity from a network; what reached the sink until then is not a whole picture.
+    Raises UpimagineError on shapes that do not fit the network, a stride beyond its window, networks that differ, out
+    of memory on a single tile, and NaN or infinity from a network; what reached the sink until then is not a whole
+    picture.
     """
     started = time.perf_counter()
-    if upscaler.radius_px is not None:
-        return _exactly(_plane(low, guide, upscaler), upscaler, settings, sink, progress, started)
-    scale = upscaler.scale
-    plane = _fit(_plane(low, guide, upscaler), upscaler.window_px)
-    if reference is not None and (reference.shape[2] % low.shape[2] or plane.shape[2:] != low.shape[2:]):
-        raise UpimagineError("a reference must be a whole multiple of a plane that holds a window at least")
-    plan = plan_tiles(plane.shape[2], plane.shape[3], upscaler.window_px, settings.stride_px)
-    shown = variants(settings.flips, settings.contrasts, settings.saturations)
+    upscalers = [upscaler] if not isinstance(upscaler, Sequence) else list(upscaler)
+    first = upscalers[0]
+    if len({(each.scale, each.window_px, each.guide_channels) for each in upscalers}) != 1:
+        raise UpimagineError("networks that compete for tiles must have one scale, one window and one guide")
+    plane = join_guide(low, guide, first)
+    size_px = (low.shape[2] * first.scale, low.shape[3] * first.scale)
+    if first.radius_px is not None:
+        return _exactly(plane, first, settings, sink, journal, progress, started)
+    layout = lay_out(plane, first, settings, reference, avoid)
+    shown = settings.candidates(len(upscalers))
     calls = NetworkCalls(settings.batch_tiles, plane.device)
-    maker = RowMaker(plane, plan, upscaler, critic, variants=shown, settings=settings, calls=calls, reference=reference)
-    timed = _TimedSink(sink)
-    size_px = (low.shape[2] * scale, low.shape[3] * scale)
-    bands = _canvas(plan, scale, timed, settings, size_px, plane.device, avoid)
-    winners: list[tuple[int, ...]] = []
-    above: Tensor | None = None  # the chosen tiles of the row above, where they overlap this one
-    for row in range(plan.rows):
+    maker = RowMaker(
+        layout.plane, layout.plan, upscalers, critic, judge=judge, variants=shown, settings=settings, calls=calls,
+        reference=layout.reference,
+    )  # fmt: skip
+    watched = _WatchedSink(sink, layout, first.scale, size_px)
+    bands = _canvas(layout, first.scale, watched, settings, size_px)
+    chooser = _Chooser(layout, first.scale, settings.agreement)
+    row = 0
+    if journal is not None and (state := journal.load()) is not None:
+        row, calls.batch = (int(number) for number in state["next"])
+        for whole, name in ((watched.meter, "meter"), (bands, "bands"), (chooser, "chooser")):
+            whole.load(part(state, name))
+    while row < layout.plan.rows:
         candidates = maker.make(row)
-        won = _choose(candidates, above, plan, scale, settings.agreement)
+        won = chooser.choose(row, candidates)
         chosen = [candidates.pictures[winner, col] for col, winner in enumerate(won)]
         bands.add_row(row, dict(enumerate(chosen)))
-        if row + 1 < plan.rows and len(shown) > 1 and settings.agreement > 0:
-            down_px = (plan.row_starts_px[row + 1] - plan.row_starts_px[row]) * scale
-            above = torch.stack([tile[:, down_px:] for tile in chosen])
-        winners.append(tuple(won))
+        chooser.remember(row, chosen)
+        row += 1
+        if journal is not None and row < layout.plan.rows and journal.due():
+            done = parts(meter=watched.meter.state(), bands=bands.state(), chooser=chooser.state())
+            journal.save(done | {"next": torch.tensor([row, calls.batch])})
         if progress is not None:
-            progress((row + 1) * plan.cols, plan.rows * plan.cols)
+            progress(row * layout.plan.cols, layout.plan.rows * layout.plan.cols)
     return Report(
-        plan=plan,
+        plan=layout.plan,
         variants=shown,
-        winners=tuple(winners),
-        tiles=plan.rows * plan.cols,
+        winners=tuple(chooser.winners),
+        tiles=layout.plan.rows * layout.plan.cols,
         batch_tiles=calls.batch,
         network_s=calls.seconds,
-        sink_s=timed.seconds,
+        sink_s=watched.seconds,
         total_s=time.perf_counter() - started,
+        seams=watched.meter.seams(),
     )
 
 
@@ -98,23 +117,31 @@ def _exactly(
     upscaler: Upscaler,
     settings: Settings,
     sink: Sink,
+    journal: Journal | None,
     progress: Callable[[int, int], None] | None,
     started: float,
 ) -> Report:
     """A network that looks only so far: nothing to choose or to blend, tiles equal the whole picture."""
-    calls, timed = NetworkCalls(settings.batch_tiles, plane.device), _TimedSink(sink)
-    core_px = upscaler.window_px
-    rows, cols = enlarge_exactly(plane, upscaler, timed, calls, core_px=core_px, progress=progress)
+    assert upscaler.radius_px is not None
+    calls, timed = NetworkCalls(settings.batch_tiles, plane.device), TimedSink(sink)
+    core_px, scale = upscaler.window_px, upscaler.scale
+    inner: Sink = timed
+    if settings.wrap:
+        pad_px = halo_of(upscaler.radius_px, upscaler.align_px)
+        inner = CroppedSink(timed, pad_px * scale, pad_px * scale, plane.shape[2] * scale, plane.shape[3] * scale)
+        plane = wrapped_by(plane, pad_px)
+    rows, cols = enlarge_exactly(plane, upscaler, inner, calls, core_px=core_px, journal=journal, progress=progress)
     height, width = plane.shape[2:]
+    plan = TilePlan(
+        height_px=height,
+        width_px=width,
+        window_px=core_px,
+        stride_px=core_px,
+        row_starts_px=tuple(range(0, height, core_px))[:rows],
+        col_starts_px=tuple(range(0, width, core_px))[:cols],
+    )
     return Report(
-        plan=TilePlan(
-            height_px=height,
-            width_px=width,
-            window_px=core_px,
-            stride_px=core_px,
-            row_starts_px=tuple(range(0, height, core_px))[:rows],
-            col_starts_px=tuple(range(0, width, core_px))[:cols],
-        ),
+        plan=plan,
         variants=variants(flips=False),
         winners=((0,) * cols,) * rows,
         tiles=rows * cols,
@@ -122,84 +149,91 @@ def _exactly(
         network_s=calls.seconds,
         sink_s=timed.seconds,
         total_s=time.perf_counter() - started,
+        seams=NO_SEAMS,
     )
 
 
 def _canvas(
-    plan: TilePlan,
-    scale: int,
-    sink: Sink,
-    settings: Settings,
-    size_px: tuple[int, int],
-    device: torch.device,
-    avoid: Tensor | None,
+    layout: Layout, scale: int, sink: Sink, settings: Settings, size_px: tuple[int, int]
 ) -> Bands | JoinedBands:
-    """The canvas that blends as the settings say."""
+    """The canvas that blends as the settings say; of a wrapped plane it makes all, and the picture is cut out."""
+    plan, keep_px = layout.plan, size_px
+    if layout.row_places is not None:
+        top, left = layout.origin_px[0] * scale, layout.origin_px[1] * scale
+        sink = CroppedSink(sink, top, left, *size_px)
+        keep_px = (plan.height_px * scale, plan.width_px * scale)
     if settings.blend == "feather":
         return Bands(
-            plan, scale, sink, feather_px=settings.feather_px, ramp=settings.ramp, size_px=size_px, device=device
-        )
-    if avoid is not None:
-        avoid = _fit(avoid[None, None], plan.window_px)[0, 0]
-    return JoinedBands(plan, scale, sink, multiband=settings.blend == "multiband", size_px=size_px, avoid=avoid)
+            plan, scale, sink, feather_px=settings.feather_px, ramp=settings.ramp, size_px=keep_px,
+            device=layout.plane.device,
+        )  # fmt: skip
+    return JoinedBands(plan, scale, sink, multiband=settings.blend == "multiband", size_px=keep_px, avoid=layout.avoid)
 
 
-def _plane(low: Tensor, guide: Tensor | None, upscaler: Upscaler) -> Tensor:
-    """Picture and guide as one plane (1, 3 + guide channels, h, w)."""
-    if low.ndim != 4 or low.shape[:2] != (1, 3) or 0 in low.shape:
-        raise UpimagineError(f"picture of shape {tuple(low.shape)}: enlarge takes (1, 3, height, width)")
-    if not low.isfinite().all():
-        raise UpimagineError("picture holds NaN or infinity: read it again, or repeat the stage that made it")
-    channels = upscaler.guide_channels
-    if guide is None:
-        guide = low.new_full((1, channels, *low.shape[2:]), -1.0)
-    if guide.shape != (1, channels, *low.shape[2:]):
-        raise UpimagineError(
-            f"guide of shape {tuple(guide.shape)} for a network that takes {channels} guide channels "
-            f"and a picture of {low.shape[2]}×{low.shape[3]} px: draw it at that size with that many channels"
-        )
-    return torch.cat((low, guide.to(low)), dim=1).float()
+class _Chooser:
+    """The winners of each tile row, given those of the row above and, on a wrapped plane, of the same places."""
+
+    def __init__(self, layout: Layout, scale: int, agreement: float) -> None:
+        self._layout, self._scale, self._agreement = layout, scale, agreement
+        self.winners: list[tuple[int, ...]] = []
+        self._above: Tensor | None = None  # the chosen tiles of the row above, where they overlap this one
+
+    def choose(self, row: int, candidates: CandidateRow) -> list[int]:
+        """The candidate that wins at each place of a tile row."""
+        places = self._layout.row_places
+        if places is not None and places[row] in places[:row]:  # the same pixels were seen at the other end
+            won = list(self.winners[places.index(places[row])])
+        else:
+            won = self._best(candidates)
+            if self._layout.col_places is not None:
+                won = [won[self._layout.col_places.index(place)] for place in self._layout.col_places]
+        self.winners.append(tuple(won))
+        return won
+
+    def remember(self, row: int, chosen: list[Tensor]) -> None:
+        """Keep what the next row meets of the chosen tiles."""
+        starts = self._layout.plan.row_starts_px
+        if row + 1 < len(starts) and self._agreement > 0:
+            down_px = (starts[row + 1] - starts[row]) * self._scale
+            self._above = torch.stack([tile[:, down_px:] for tile in chosen])
+
+    def state(self) -> dict[str, Tensor]:
+        """All choices so far, to go on from in another process."""
+        state = {"winners": torch.tensor(self.winners)}
+        return state if self._above is None else state | {"above": self._above}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Go on from `state`."""
+        self.winners = [tuple(int(winner) for winner in won) for won in state["winners"]]
+        self._above = state["above"].to(self._layout.plane.device) if "above" in state else None
+
+    def _best(self, candidates: CandidateRow) -> list[int]:
+        plan, scale, pictures = self._layout.plan, self._scale, candidates.pictures
+        scores = as_costs(candidates.scores)
+        left: list[Costs] = []
+        over = np.zeros_like(scores)
+        if self._agreement == 0 or len(pictures) == 1:
+            return choose_row(scores, left, over, 0.0)
+        for col in range(1, plan.cols):
+            right_px = (plan.col_starts_px[col] - plan.col_starts_px[col - 1]) * scale
+            meet_px = plan.window_px * scale - right_px
+            costs = overlap_differences(pictures[:, col - 1, :, :, right_px:], pictures[:, col, :, :, :meet_px])
+            left.append(as_costs(costs))
+        if self._above is not None:
+            for col in range(plan.cols):
+                here = pictures[:, col, :, : self._above.shape[2]]
+                over[col] = as_costs(overlap_differences(self._above[col : col + 1], here))[0]
+        return choose_row(scores, left, over, self._agreement)
 
 
-def _fit(plane: Tensor, window_px: int) -> Tensor:
-    """Continue a plane smaller than the window by reflection, to the right and below; the canvas is cropped later."""
-    for axis in (2, 3):
-        size = plane.shape[axis]
-        if size < window_px:
-            # 0 1 2 3 2 1 0 1 …: reflection without repeating the edge, as often as needed; one pixel just repeats.
-            turn = max(2 * (size - 1), 1)
-            places = torch.arange(window_px, device=plane.device) % turn
-            plane = plane.index_select(axis, torch.minimum(places, turn - places))
-    return plane
+class _WatchedSink(TimedSink):
+    """Looks for seams in the finished rows, too."""
 
-
-def _choose(candidates: CandidateRow, above: Tensor | None, plan: TilePlan, scale: int, agreement: float) -> list[int]:
-    """The winners of one tile row, given the part (tiles, 3, overlap, tile) of the chosen row above that meets it."""
-    pictures, scores = candidates.pictures, as_costs(candidates.scores)
-    left: list[Costs] = []
-    over = np.zeros_like(scores)
-    if agreement == 0 or len(pictures) == 1:
-        return choose_row(scores, left, over, 0.0)
-    for col in range(1, plan.cols):
-        right_px = (plan.col_starts_px[col] - plan.col_starts_px[col - 1]) * scale
-        meet_px = plan.window_px * scale - right_px
-        costs = overlap_differences(pictures[:, col - 1, :, :, right_px:], pictures[:, col, :, :, :meet_px])
-        left.append(as_costs(costs))
-    if above is not None:
-        for col in range(plan.cols):
-            here = pictures[:, col, :, : above.shape[2]]
-            over[col] = as_costs(overlap_differences(above[col : col + 1], here))[0]
-    return choose_row(scores, left, over, agreement)
-
-
-class _TimedSink:
-    """Passes rows on and adds up the time the sink takes."""
-
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-        self.seconds = 0.0
+    def __init__(self, sink: Sink, layout: Layout, scale: int, size_px: tuple[int, int]) -> None:
+        super().__init__(sink)
+        origin_px = (layout.origin_px[0] * scale, layout.origin_px[1] * scale)
+        self.meter = SeamMeter(layout.plan, scale, size_px, origin_px)
 
     def write_rows(self, rows: Tensor) -> None:
-        started = time.perf_counter()
-        self._sink.write_rows(rows)
-        self.seconds += time.perf_counter() - started
+        self.meter.write_rows(rows)
+        super().write_rows(rows)

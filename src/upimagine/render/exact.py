@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from upimagine.errors import UpimagineError
+from upimagine.render.journal import Journal
 from upimagine.render.network import NetworkCalls
-from upimagine.render.sinks import Sink
+from upimagine.render.sinks import Sink, skip
 from upimagine.roles import Upscaler
 
 
@@ -55,6 +56,7 @@ def enlarge_exactly(
     calls: NetworkCalls,
     *,
     core_px: int,
+    journal: Journal | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[int, int]:
     """Enlarge (1, C, h, w) in [-1, 1] into the sink, tile row by tile row; returns (tile rows, tile columns).
@@ -74,6 +76,9 @@ def enlarge_exactly(
     halo = halo_of(upscaler.radius_px, align)
     core_px = max(align, math.ceil(core_px / align) * align)
     top, rows = 0, 0
+    if journal is not None and (state := journal.load()) is not None:
+        top, rows, core_px, calls.batch = (int(number) for number in state["next"])
+        skip(sink, top * scale)
     while top < height:
         columns = axis_spans(width, core_px, halo)
         bottom = min(top + core_px, height)
@@ -88,6 +93,8 @@ def enlarge_exactly(
             continue
         sink.write_rows(strip.clamp_(-1.0, 1.0))
         top, rows = bottom, rows + 1
+        if journal is not None and top < height and journal.due():
+            journal.save({"next": torch.tensor([top, rows, core_px, calls.batch])})
         if progress is not None:
             progress(top * scale, height * scale)
     return rows, len(axis_spans(width, core_px, halo))

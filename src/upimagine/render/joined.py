@@ -11,7 +11,7 @@ from torch import Tensor
 
 from upimagine.render.joins import Floats, join
 from upimagine.render.plan import TilePlan
-from upimagine.render.sinks import Sink
+from upimagine.render.sinks import Sink, skip
 
 Blend = Literal["feather", "cut", "multiband"]
 
@@ -66,6 +66,18 @@ class JoinedBands:
         if kept > 0:
             rows = torch.from_numpy(np.ascontiguousarray(strip[:kept, : self._width_px].transpose(2, 0, 1)))
             self._sink.write_rows(rows.clamp_(-1.0, 1.0))
+
+    def state(self) -> dict[str, Tensor]:
+        """What is not yet finished, to go on from in another process."""
+        above = np.empty((0, 0, 3), np.float32) if self._above is None else self._above
+        return {"above": torch.from_numpy(above), "next_row": torch.tensor(self._next_row)}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Go on from `state`; the sink must have got all rows above."""
+        above = state["above"].numpy()
+        self._above = above if above.size else None
+        self._next_row = int(state["next_row"])
+        skip(self._sink, self._plan.row_starts_px[self._next_row] * self._scale)
 
     def _row(self, top: int, tiles: Mapping[int, Tensor]) -> Floats:
         """The tiles of a row joined side by side, (tile, W, 3)."""

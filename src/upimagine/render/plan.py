@@ -68,23 +68,20 @@ class TilePlan:
         return dataclasses.asdict(self)
 
 
-def axis_starts(length_px: int, window_px: int, stride_px: int) -> tuple[int, ...]:
+def axis_starts(length_px: int, window_px: int, stride_px: int, shift_px: int = 0) -> tuple[int, ...]:
     """Starts of the windows along one axis; the last is shifted inward so that it ends on the edge.
 
+    With a shift (less than a stride) the grid lies so much further: an extra window at the edge covers what it left.
     Raises UpimagineError when the stride is not in 1..window or the axis is shorter than the window.
     """
-    if not 1 <= stride_px <= window_px:
-        raise UpimagineError(f"stride of {stride_px} px for a window of {window_px} px: choose 1 to {window_px}")
-    if length_px < window_px:
-        raise UpimagineError(
-            f"plane of {length_px} px is smaller than the window of {window_px} px: pad it to {window_px} px first"
-        )
+    _check(length_px, window_px, stride_px)
     last = length_px - window_px
-    return (*range(0, last, stride_px), last)
+    first = (0, *range(shift_px % stride_px or stride_px, last, stride_px))
+    return tuple(dict.fromkeys((*(start for start in first if start < last), last)))
 
 
-def plan_tiles(height: int, width: int, window_px: int, stride_px: int) -> TilePlan:
-    """Cover a plane of height × width low-res pixels with square windows, stride_px apart.
+def plan_tiles(height: int, width: int, window_px: int, stride_px: int, shift_px: int = 0) -> TilePlan:
+    """Cover a plane of height x width low-res pixels with square windows, stride_px apart.
 
     Raises UpimagineError when the stride is not in 1..window_px or the plane is smaller than the window.
     """
@@ -93,6 +90,58 @@ def plan_tiles(height: int, width: int, window_px: int, stride_px: int) -> TileP
         width_px=width,
         window_px=window_px,
         stride_px=stride_px,
-        row_starts_px=axis_starts(height, window_px, stride_px),
-        col_starts_px=axis_starts(width, window_px, stride_px),
+        row_starts_px=axis_starts(height, window_px, stride_px, shift_px),
+        col_starts_px=axis_starts(width, window_px, stride_px, shift_px),
     )
+
+
+@dataclass(frozen=True)
+class WrappedAxis:
+    """Windows round an axis whose end meets its beginning: the grid repeats with the picture.
+
+    The axis is laid out with some of its end before its beginning, and the other way round, so that every window that
+    touches the picture is there, and in the same company of neighbours at both ends.
+    """
+
+    before_px: int
+    """How much of the picture's end is laid out before it."""
+    length_px: int
+    """Of the axis laid out."""
+    starts_px: tuple[int, ...]
+    """Of the windows on the axis laid out."""
+    places: tuple[int, ...]
+    """Which window of the repeating grid each of them is: equal places see equal pixels."""
+
+
+def wrap_axis(length_px: int, window_px: int, stride_px: int, shift_px: int = 0) -> WrappedAxis:
+    """Lay out an axis of a picture that repeats; strides are made a little smaller to fit a whole number of times.
+
+    Raises UpimagineError when the stride is not in 1..window.
+    """
+    _check(max(length_px, window_px), window_px, stride_px)
+    count = -(-length_px // stride_px)
+
+    def start(number: int) -> int:
+        turns, place = divmod(number, count)
+        return turns * length_px + place * length_px // count + shift_px
+
+    first = 0
+    while start(first - 1) > -window_px:
+        first -= 1
+    while start(first) <= -window_px:
+        first += 1
+    numbers: list[int] = []
+    while start(first + len(numbers)) < length_px:
+        numbers.append(first + len(numbers))
+    origin = start(first)
+    starts = tuple(start(number) - origin for number in numbers)
+    return WrappedAxis(-origin, starts[-1] + window_px, starts, tuple(number % count for number in numbers))
+
+
+def _check(length_px: int, window_px: int, stride_px: int) -> None:
+    if not 1 <= stride_px <= window_px:
+        raise UpimagineError(f"stride of {stride_px} px for a window of {window_px} px: choose 1 to {window_px}")
+    if length_px < window_px:
+        raise UpimagineError(
+            f"plane of {length_px} px is smaller than the window of {window_px} px: pad it to {window_px} px first"
+        )

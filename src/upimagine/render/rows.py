@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +17,7 @@ from upimagine.render.settings import Settings
 from upimagine.render.tone import match_low_res, pool
 from upimagine.roles import Critic, Upscaler
 
-_MEASURES = ("realism", "sharpness", "contrast", "fidelity")
+_MEASURES = ("realism", "judged", "sharpness", "contrast", "fidelity")
 _CACHE_BYTES = 2 << 20
 
 
@@ -38,25 +38,31 @@ class RowMaker:
         self,
         plane: Tensor,
         plan: TilePlan,
-        upscaler: Upscaler,
+        upscalers: Sequence[Upscaler],
         critic: Critic | None,
         *,
+        judge: Critic | None = None,
         variants: tuple[Variant, ...],
         settings: Settings,
         calls: NetworkCalls,
         reference: Tensor | None = None,
     ) -> None:
-        """reference: the plane's picture at a multiple of its size, (1, 3, k h, k w), that results are held to."""
+        """upscalers: of one scale and window; each variant names its own. judge: a second critic of one's own.
+
+        reference: the plane's picture at a multiple of its size, (1, 3, k h, k w), that results are held to.
+        """
         self._plane = plane
         self._plan = plan
-        self._upscaler = upscaler
-        self._critic = critic
+        self._upscalers = upscalers
+        self._critics = {"realism": critic, "judged": judge}
         self._variants = variants
         self._settings = settings
         self._calls = calls
         self._reference = reference
         self._finer = 1 if reference is None else reference.shape[2] // plane.shape[2]
-        self._tile_px = plan.window_px * upscaler.scale
+        self._tile_px = plan.window_px * upscalers[0].scale
+        seeds = {variant.noise_seed for variant in variants if variant.noise_seed is not None}
+        self._grain = {seed: _grain(plane, seed) * settings.noise for seed in seeds}
         # On a CPU a few tiles at a time stay in its cache from step to step, and need no fresh memory: twice as fast.
         tile_bytes = 3 * self._tile_px**2 * 4
         self._chunk = max(1, _CACHE_BYTES // tile_bytes) if plane.device.type == "cpu" else settings.batch_tiles
@@ -72,7 +78,7 @@ class RowMaker:
         tiles = self._cut(row)
         cols = self._plan.cols
         jobs = len(self._variants) * cols  # job = variant · cols + col, as the pictures lie in memory
-        inputs = torch.cat([variant.apply(tiles) for variant in self._variants])
+        inputs = torch.cat([variant.apply(tiles, self._cut_grain(variant, row)) for variant in self._variants])
         wanted = tiles[:, :3] if self._reference is None else self._cut_reference(row)
         measures = {name: torch.zeros(jobs, device=tiles.device) for name in _MEASURES}
 
@@ -98,17 +104,39 @@ class RowMaker:
                 )
                 start += size
 
-        self._calls.run(jobs, lambda items: self._upscaler.upscale(inputs[items]), store, name)
-        if self._wants("realism") and self._critic is not None:
-            self._judge(self._critic, tiles, measures["realism"], name)
+        for first, end, upscaler in self._shares(cols):
+            self._calls.run(
+                end - first,
+                lambda items, first=first, upscaler=upscaler: upscaler.upscale(  # type: ignore[misc]
+                    inputs[items.start + first : items.stop + first]
+                ),
+                lambda items, outputs, first=first: store(  # type: ignore[misc]
+                    slice(items.start + first, items.stop + first), outputs
+                ),
+                lambda job, first=first: name(job + first),  # type: ignore[misc]
+            )
+        for measure, critic in self._critics.items():
+            if critic is not None and self._wants(measure):
+                self._judge(critic, tiles, measures[measure], name)
         return CandidateRow(self._pictures, self._score(measures))
 
-    def _cut(self, row: int) -> Tensor:
-        """The low-res tiles of a row, (tiles, 3 + guide channels, window, window)."""
+    def _shares(self, cols: int) -> list[tuple[int, int, Upscaler]]:
+        """Which jobs each network does: first, end, and the network."""
+        models = [variant.model for variant in self._variants]
+        return [
+            (models.index(model) * cols, (models.index(model) + models.count(model)) * cols, self._upscalers[model])
+            for model in dict.fromkeys(models)
+        ]
+
+    def _cut(self, row: int, plane: Tensor | None = None) -> Tensor:
+        """The low-res tiles of a row, (tiles, 3 + guide channels, window, window), of the plane or another like it."""
         window = self._plan.window_px
         top = self._plan.row_starts_px[row]
-        band = self._plane[0, :, top : top + window]
+        band = (self._plane if plane is None else plane)[0, :, top : top + window]
         return torch.stack([band[:, :, left : left + window] for left in self._plan.col_starts_px])
+
+    def _cut_grain(self, variant: Variant, row: int) -> Tensor | None:
+        return None if variant.noise_seed is None else self._cut(row, self._grain[variant.noise_seed])
 
     def _cut_reference(self, row: int) -> Tensor:
         """What the tiles of a row are held to, (tiles, 3, k window, k window)."""
@@ -178,6 +206,12 @@ class RowMaker:
                 f"network gave shape {tuple(outputs.shape)} where its scale and window promise {shape}: "
                 "correct its scale and window_px"
             )
+
+
+def _grain(plane: Tensor, seed: int) -> Tensor:
+    """Normal noise (1, 3, h, w) for a plane (1, C, h, w), the same on every device."""
+    random = torch.Generator().manual_seed(seed)
+    return torch.randn(1, 3, *plane.shape[2:], generator=random).to(plane)
 
 
 def _check_finite(values: Tensor, who: str, first_job: int, name: Callable[[int], str]) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from upimagine.render.luma import luma
 from upimagine.render.plan import TilePlan
-from upimagine.render.seams import BLOCK_PX, TONE_PX, Doubles, Lines, Seams, mean, over, period_energy
+from upimagine.render.seams import BLOCK_PX, NO_SEAMS, TONE_PX, Doubles, Lines, Seams, mean, over, period_energy
 
 
 def measure_seams(picture: Tensor, plan: TilePlan, scale: int) -> Seams:
@@ -59,7 +59,7 @@ class SeamMeter:
     def seams(self) -> Seams:
         """What was found, once all rows have come."""
         if not self._measured:
-            return Seams(1.0, 1.0, 0.0, 1.0)
+            return NO_SEAMS
         rest = torch.cat(self._waiting) if self._waiting else torch.empty(0, len(self._jumps_across))
         self._waiting = []
         if len(rest):

@@ -48,6 +48,10 @@ class Seams:
         )
 
 
+#: Of a picture in one piece.
+NO_SEAMS = Seams(ratio=1.0, contrast_dip=1.0, tone_step=0.0, period=1.0)
+
+
 def seam_lines(starts_px: Sequence[int], window_px: int, scale: int) -> list[int]:
     """Where neighbours hand over along one axis, in output pixels: line s lies between the pixels s - 1 and s."""
     return [(right * scale) + (left + window_px - right) * scale // 2 for left, right in pairwise(starts_px)]
@@ -105,7 +109,7 @@ def period_energy(profiles: Sequence[tuple[Doubles, list[int]]], pitch_px: int) 
             continue
         part = profile[1:]
         tapered = (part - part.mean()) * np.hanning(len(part))
-        places = np.arange(len(part))
+        places = np.arange(len(part), dtype=np.float64)
 
         def power(frequency: float, tapered: Doubles = tapered, places: Doubles = places) -> float:
             return float(abs(np.sum(tapered * np.exp(-2j * np.pi * frequency * places))) ** 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Protocol
 
 import torch
@@ -29,3 +30,51 @@ class MemorySink:
     def picture(self) -> Tensor:
         """All rows so far as (1, 3, H, W)."""
         return torch.cat(self._strips, dim=1).unsqueeze(0)
+
+
+class CroppedSink:
+    """Passes on only a part of what it is given."""
+
+    def __init__(self, sink: Sink, top: int, left: int, height: int, width: int) -> None:
+        """The part, in pixels of what comes."""
+        self._sink = sink
+        self._top, self._left, self._height, self._width = top, left, height, width
+        self._row = 0
+
+    def write_rows(self, rows: Tensor) -> None:
+        """Take (3, h, W) and pass on what lies inside."""
+        first = max(self._top - self._row, 0)
+        last = min(self._top + self._height - self._row, rows.shape[1])
+        self._row += rows.shape[1]
+        if first < last:
+            self._sink.write_rows(rows[:, first:last, self._left : self._left + self._width].contiguous())
+
+    def skip(self, rows: int) -> None:
+        """So many rows came in an earlier process."""
+        self._row = rows
+        inside = min(max(rows - self._top, 0), self._height)
+        skip(self._sink, inside)
+
+
+class TimedSink:
+    """Passes rows on and adds up the time the sink takes."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self.seconds = 0.0
+
+    def skip(self, rows: int) -> None:
+        """So many rows came in an earlier process."""
+        skip(self._sink, rows)
+
+    def write_rows(self, rows: Tensor) -> None:
+        """Pass on the next (3, h, W)."""
+        started = time.perf_counter()
+        self._sink.write_rows(rows)
+        self.seconds += time.perf_counter() - started
+
+
+def skip(sink: Sink, rows: int) -> None:
+    """Tell a sink that counts that so many rows came in an earlier process; others know by themselves."""
+    if isinstance(sink, CroppedSink | TimedSink):
+        sink.skip(rows)

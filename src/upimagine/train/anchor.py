@@ -38,9 +38,14 @@ class Encoder(nn.Module):
         codes: Tensor = self.trunk(pictures).float()
         codes = F.normalize(codes, dim=1) * math.sqrt(codes.shape[1])
         if self.training:
-            with torch.no_grad():
+            with torch.no_grad(), torch.autocast(codes.device.type, enabled=False):
                 self.moments.lerp_(codes.T @ codes / len(codes), _MOMENTUM)
         return codes
+
+    def spread_like_codes(self, latents: Tensor) -> Tensor:
+        """Normal vectors (N, latent_dim) to vectors that lie as codes do."""
+        with torch.autocast(latents.device.type, enabled=False):
+            return latents @ self.spread().T
 
     def spread(self) -> Tensor:
         """L (latent_dim, latent_dim), with which L n of a normal vector n is spread as codes are."""

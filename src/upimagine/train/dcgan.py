@@ -125,7 +125,7 @@ class DcganTask:
         encoder = self.nets["encoder"]
         assert isinstance(encoder, Encoder)
         codes = encoder(real)
-        latents = latents @ encoder.spread().T
+        latents = encoder.spread_like_codes(latents)
         both = self.nets["generator"](torch.cat((latents, noisy(codes, self._settings.anchor_noise))))
         return {"codes": codes} | dict(zip(("fake", "back"), both.chunk(2), strict=True))
 
