@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from upimagine.errors import UpimagineError
+from upimagine.pixels import tiles
 
 UNFINISHED_SUFFIX = ".upimagine-part"
 """Ends the hidden file that is being written; one left over after a power cut or a kill may be deleted."""
@@ -23,10 +24,11 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 def claim(path: str | Path, overwrite: bool = False) -> Path:
     """Make sure before the work begins that its output can be written; gives back the path.
 
-    Creates the parent folder. An existing file is refused unless `overwrite`.
+    Creates the parent folder. An existing file, or folder of tiles of a .dzi, is refused unless `overwrite`.
 
     Raises:
-        UpimagineError: the output exists, is no regular file, or its folder cannot be made or written to.
+        UpimagineError: the output exists, is no regular file, or its folder cannot be made or written to; or there is
+            a folder of other things where the tiles shall go.
     """
     path = Path(path)
     try:
@@ -36,7 +38,9 @@ def claim(path: str | Path, overwrite: bool = False) -> Path:
             raise UpimagineError(f"{path} is a device, not a file; choose another output")
         if path.exists() and not overwrite:
             raise UpimagineError(f"{path} exists; add --overwrite to replace it")
-        folder = _final(path).parent
+        if path.suffix.lower() == tiles.SUFFIX:
+            tiles.claim_folder(final(path), overwrite)
+        folder = final(path).parent
         folder.mkdir(parents=True, exist_ok=True)
         # Only a trial tells the truth: permission bits say nothing of a read-only disk, or to root.
         with tempfile.TemporaryFile(dir=folder):
@@ -57,7 +61,7 @@ def replacing(path: str | Path, overwrite: bool = False) -> Iterator[BinaryIO]:
         UpimagineError: as `claim`, or the disk filled up meanwhile.
     """
     path = claim(path, overwrite)
-    target = _final(path)
+    target = final(path)
     unfinished = target.parent / f".{secrets.token_hex(6)}{UNFINISHED_SUFFIX}"
     try:
         file = unfinished.open("x+b")
@@ -116,12 +120,17 @@ def _settle(file: BinaryIO, unfinished: Path, target: Path, path: Path, overwrit
         if not overwrite and target.exists():  # came to be while this one was written
             raise UpimagineError(f"{path} exists; add --overwrite to replace it")
         unfinished.replace(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
         raise trouble(error, path) from error
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk.
+
+    Raises:
+        OSError: the disk refused.
+    """
     if os.name != "posix":  # elsewhere a folder cannot be opened, and renaming is journalled by the system
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -134,6 +143,6 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _final(path: Path) -> Path:
-    """Follow a link, so that what it points to is replaced, as plain writing would."""
+def final(path: Path) -> Path:
+    """Follow a link, so that what it points to is replaced, as by plain writing."""
     return path.resolve() if path.is_symlink() else path

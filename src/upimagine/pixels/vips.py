@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pyvips
@@ -33,3 +34,12 @@ def reason(error: pyvips.Error) -> str:
     """Give the first cause libvips names, as half a line for brackets."""
     lines = [line.strip() for line in str(error.detail or error.message).splitlines() if line.strip()]
     return lines[0][:120] if lines else "no reason given"
+
+
+def refusal(error: pyvips.Error) -> OSError | None:
+    """Find in libvips' complaint what the system refused it, None where it complains of something else."""
+    text = f"{error.message} {error.detail}"
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS):
+        if os.strerror(number) in text:
+            return OSError(number, os.strerror(number))
+    return None
