@@ -161,3 +161,14 @@ def test_cmyk_with_and_without_a_profile(tmp_path: Path) -> None:
 def test_a_profile_that_cannot_apply_is_passed_over(tmp_path: Path, profile: bytes) -> None:
     Image.fromarray(COLOURS.astype(np.uint8)).save(tmp_path / "a.tif", icc_profile=profile)
     assert to_unit(pixels.read(tmp_path / "a.tif")) * 255 == pytest.approx(COLOURS, abs=1e-3)
+
+
+def test_strong_colours_of_sixteen_bits_are_computed_not_looked_up(tmp_path: Path) -> None:
+    """Pure green of Adobe RGB's inside has no red: littlecms' table for 16 bits gave it 14 of 255 levels."""
+    strong = np.array([[[0, 153, 0], [0, 204, 51], [204, 204, 0], [0, 102, 255], [255, 0, 0], [255, 255, 255]]]) / 255
+    adobe = (srgb_decode(strong) @ (np.linalg.inv(ADOBE) @ SRGB).T).clip(0, 1) ** (256 / 563)
+    stored = (adobe * 65535).round().astype(np.uint16)
+    tifffile.imwrite(
+        tmp_path / "a.tif", stored, photometric="rgb", iccprofile=matrix_profile(b"RGB ", ADOBE, 563 / 256)
+    )
+    assert np.abs(to_unit(pixels.read(tmp_path / "a.tif")) - strong).max() < 1.5 / 255
