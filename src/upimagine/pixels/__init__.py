@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from upimagine.pixels.atomic import claim, replacing, write_bytes, write_text
 from upimagine.pixels.canvas import Canvas
-from upimagine.pixels.encoding import best_bit_depth, check_plan
+from upimagine.pixels.formats import Encoding, best_bit_depth, check_plan
 from upimagine.pixels.picture import Picture
 from upimagine.pixels.reading import read, read_recipe, read_size
 from upimagine.pixels.writing import write
 
 __all__ = [
     "Canvas",
+    "Encoding",
     "Picture",
     "best_bit_depth",
     "check_plan",

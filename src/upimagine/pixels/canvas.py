@@ -6,6 +6,7 @@ import contextlib
 import mmap
 import shutil
 import tempfile
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -16,16 +17,17 @@ from torch import Tensor
 
 from upimagine.errors import UpimagineError
 from upimagine.pixels import atomic, notes
-from upimagine.pixels.encoding import encode, plan
-from upimagine.pixels.writing import to_samples
+from upimagine.pixels.encoding import store
+from upimagine.pixels.formats import Encoding, plan
+from upimagine.pixels.samples import to_samples
 
 
 class Canvas:
     """Collects rows from top to bottom, then writes the same file `write` would.
 
-    Rows wait as final samples in a nameless file beside the output (6 bytes a pixel at 16 bits), which the system
-    removes even if the process is killed. `commit` encodes them into place; leaving the ``with`` block before that,
-    by an exception or not, leaves nothing behind.
+    Rows wait as final samples in a nameless file beside the output (6 bytes a pixel at 16 bits, 8 with alpha), which
+    the system removes even if the process is killed. `commit` encodes them into place; leaving the ``with`` block
+    before that, by an exception or not, leaves nothing behind.
 
     Raises:
         PictureError: the format cannot hold such a picture, a pixel is NaN or infinite.
@@ -38,23 +40,34 @@ class Canvas:
         height: int,
         width: int,
         *,
+        alpha: bool = False,
         bit_depth: int = 16,
         dpi: float | None = None,
         recipe: str | None = None,
+        exif: bytes | None = None,
+        xmp: bytes | None = None,
         overwrite: bool = False,
-        quality: int = 95,
+        quality: int | None = None,
+        encoding: Encoding | None = None,
     ) -> None:
-        """Check that the output can be written and open the spool; arguments as for `write`."""
+        """Check that the output can be written and open the spool; arguments as for `write`.
+
+        `alpha` says whether rows of transparency will come with the colours.
+        """
         self.path = Path(path)
         self.height, self.width = height, width
         self.rows_written = 0
-        self._kind = plan(self.path, height, width, bit_depth, dpi=dpi)
+        self._channels = 4 if alpha else 3
+        self._kind = plan(self.path, height, width, bit_depth, alpha, dpi)
         self._bit_depth, self._dpi, self._recipe = bit_depth, dpi, recipe
-        self._overwrite, self._quality = overwrite, quality
+        self._exif, self._xmp, self._overwrite = exif, xmp, overwrite
+        self._encoding = encoding or Encoding()
+        if quality is not None:
+            self._encoding = replace(self._encoding, quality=quality)
         if recipe is not None:
             notes.check(recipe)
         atomic.claim(self.path, overwrite)
-        spool_bytes = height * width * 3 * bit_depth // 8
+        spool_bytes = height * width * self._channels * bit_depth // 8
         free_bytes = shutil.disk_usage(self.path.parent).free
         if free_bytes < spool_bytes:
             raise UpimagineError(
@@ -66,21 +79,28 @@ class Canvas:
         except OSError as error:
             raise atomic.trouble(error, self.path) from error
 
-    def write_rows(self, rows: Tensor) -> None:
+    def write_rows(self, rows: Tensor, alpha: Tensor | None = None) -> None:
         """Add the next rows below those already there: (3, h, W) in [-1, 1], sRGB-encoded, clamped.
+
+        `alpha` is (1, h, W) in [0, 1], clamped, on a canvas that was opened for it. The file's bytes do not depend on
+        how many rows come at a time.
 
         Raises:
             PictureError: a pixel is NaN or infinite.
             UpimagineError: the disk filled up.
-            ValueError: another width, or more rows than the canvas has.
+            ValueError: another width, more rows than the canvas has, or alpha where none was declared, or none.
         """
         if rows.ndim != 3 or rows.shape[0] != 3 or rows.shape[2] != self.width:
             raise ValueError(f"rows of this canvas are (3, h, {self.width}), not {tuple(rows.shape)}")
         if self.rows_written + rows.shape[1] > self.height:
             raise ValueError(f"row {self.rows_written + rows.shape[1]} of a canvas of {self.height} rows")
+        if (alpha is not None) != (self._channels == 4):
+            raise ValueError("alpha rows come with every strip of a canvas opened with alpha=True, and with no other")
+        if alpha is not None and alpha.shape != (1, *rows.shape[1:]):
+            raise ValueError(f"alpha of these rows is (1, {rows.shape[1]}, {self.width}), not {tuple(alpha.shape)}")
         if rows.shape[1] == 0:
             return
-        samples = to_samples(rows, self._bit_depth, self.path)
+        samples = to_samples(rows, alpha, self._bit_depth, self.path, self._encoding, self.rows_written)
         try:
             self._spool.write(samples.data.cast("B"))
         except OSError as error:
@@ -108,17 +128,18 @@ class Canvas:
                 raise atomic.trouble(error, self.path) from error
             mapped = mmap.mmap(self._spool.fileno(), 0, access=mmap.ACCESS_READ)
             samples = np.frombuffer(mapped, np.uint8 if self._bit_depth == 8 else np.uint16)
-            with atomic.replacing(self.path, self._overwrite) as file:
-                encode(
-                    samples.reshape(self.height, self.width, 3),
-                    file,
-                    self.path,
-                    self._kind,
-                    dpi=self._dpi,
-                    recipe=self._recipe,
-                    quality=self._quality,
-                    let_go=partial(_give_back, mapped),
-                )
+            store(
+                samples.reshape(self.height, self.width, self._channels),
+                self.path,
+                self._kind,
+                self._encoding,
+                dpi=self._dpi,
+                recipe=self._recipe,
+                exif_block=self._exif,
+                xmp=self._xmp,
+                overwrite=self._overwrite,
+                let_go=partial(_give_back, mapped),
+            )
         finally:
             self.close()
 

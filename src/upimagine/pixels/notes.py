@@ -7,49 +7,54 @@ element of our own; TIFF shows the text a second time as ImageDescription, which
 from __future__ import annotations
 
 import re
-import struct
-import zlib
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape
 
 import pyvips
 
 from upimagine.errors import PictureError
+from upimagine.pixels import xmp
+from upimagine.pixels.embedding import png_chunk
 
 KEYWORD = "upimagine"
 """Keyword of the PNG text chunk."""
 
-_NAMESPACE = "urn:upimagine:xmp:1.0/"
-_PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
-<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
-<rdf:Description rdf:about="" xmlns:upimagine="{namespace}">
-<upimagine:recipe>{text}</upimagine:recipe>
-</rdf:Description></rdf:RDF></x:xmpmeta>
-<?xpacket end="w"?>"""
 # No XML document, and no C string, can hold these.
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _JPEG_PACKET_BYTES = 65_502  # one APP1 segment less its heading
 
 
-def attach(image: pyvips.Image, recipe: str, format_name: str) -> pyvips.Image:
-    """Return the image with the recipe in the fields libvips writes into a file of this format (PNG: none).
+def attach(image: pyvips.Image, recipe: str | None, carried: bytes | None, format_name: str) -> pyvips.Image:
+    """Return the image with recipe and XMP in the fields libvips writes into a TIFF, JPEG or WebP.
+
+    A carried packet that a JPEG has no room for is dropped.
 
     Raises:
-        PictureError: the text is too long for a JPEG, or holds characters no metadata can.
+        PictureError: the text is too long for a JPEG.
     """
-    check(recipe)
-    if format_name == "PNG":
-        return image
-    # A bare carriage return would come back as a line feed from any XML reader.
-    text = escape(recipe, {"\r": "&#13;"})
-    packet = _PACKET.format(namespace=_NAMESPACE, text=text).encode()
-    if format_name == "JPEG" and len(packet) > _JPEG_PACKET_BYTES:
-        raise PictureError(f"a recipe of {len(packet) // 1024} kB does not fit into a JPEG; write a PNG or TIFF")
+    content = xmp.packet(recipe, carried, image.height, image.width)
+    if format_name == "JPEG" and content is not None and len(content) > _JPEG_PACKET_BYTES:
+        content = xmp.packet(recipe, None, image.height, image.width)
+        if content is not None and len(content) > _JPEG_PACKET_BYTES:
+            raise PictureError(f"a recipe of {len(content) // 1024} kB does not fit into a JPEG; write a PNG or TIFF")
     image = image.copy()
-    image.set_type(pyvips.GValue.blob_type, "xmp-data", packet)
-    if format_name == "TIFF":
+    if content is not None:
+        image.set_type(pyvips.GValue.blob_type, "xmp-data", content)
+    if format_name == "TIFF" and recipe is not None:
         image.set_type(pyvips.GValue.gstr_type, "image-description", recipe)
     return image
+
+
+def png_chunks(recipe: str | None, carried: bytes | None, height: int, width: int) -> bytes:
+    """Build the chunks of recipe and XMP for a PNG of this size; none where there is nothing to say.
+
+    libvips would write both as Latin-1, and every other reader would garble an accent or not look there.
+    """
+    content = xmp.packet(None, carried, height, width)
+    notes = {KEYWORD: recipe.encode() if recipe is not None else None, "XML:com.adobe.xmp": content}
+    heading = b"\0\0\0\0\0"  # no compression, language or translated keyword
+    return b"".join(
+        png_chunk(b"iTXt", keyword.encode() + heading + text) for keyword, text in notes.items() if text is not None
+    )
 
 
 def check(recipe: str) -> None:
@@ -63,12 +68,6 @@ def check(recipe: str) -> None:
         raise PictureError(f"the recipe holds the character U+{ord(found[0]):04X}, which no picture can store")
 
 
-def png_chunk(recipe: str) -> bytes:
-    """Build the iTXt chunk (libvips would write Latin-1 tEXt, and every other reader would garble an accent)."""
-    body = b"iTXt" + KEYWORD.encode() + b"\0\0\0\0\0" + recipe.encode()  # uncompressed, no language, no translation
-    return struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-
-
 def find(image: pyvips.Image) -> str | None:
     """Find the recipe in the header of a loaded file, None where there is none."""
     for name in image.get_fields():
@@ -76,14 +75,7 @@ def find(image: pyvips.Image) -> str | None:
             return str(image.get(name))
     if not image.get_typeof("xmp-data"):
         return None
-    return _from_packet(bytes(image.get("xmp-data")))
-
-
-def _from_packet(packet: bytes) -> str | None:
-    if _NAMESPACE.encode() not in packet:
-        return None
     try:
-        element = ElementTree.fromstring(packet.strip(b"\0")).find(f".//{{{_NAMESPACE}}}recipe")
+        return xmp.find_recipe(bytes(image.get("xmp-data")))
     except ElementTree.ParseError as error:
         raise PictureError(f"carries a damaged recipe ({error}); open a copy that was not edited") from error
-    return None if element is None else element.text or ""

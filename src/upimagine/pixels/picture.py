@@ -21,3 +21,9 @@ class Picture:
     """Horizontal print resolution to 0.01, or None where the file states none (72 counts as none)."""
     recipe: str | None
     """The recipe `write` or `Canvas` put into the file, or None."""
+    exif: bytes | None = None
+    """The file's EXIF block as it is, from its TIFF header on (without JPEG's heading); of a TIFF, its descriptive tags
+    laid into such a block. It speaks of the file: its orientation has been applied to `pixels`. None where there is
+    none or more than 1 MiB."""
+    xmp: bytes | None = None
+    """The file's XMP packet as it is, or None where there is none or more than 1 MiB."""

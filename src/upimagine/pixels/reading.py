@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from upimagine.errors import PictureError
-from upimagine.pixels import notes
+from upimagine.pixels import exif, notes, tiles, xmp
 from upimagine.pixels.colour import to_srgb
 from upimagine.pixels.picture import Picture
 from upimagine.pixels.vips import UNSTATED_DPI, enter, reason
@@ -43,6 +43,7 @@ def read(path: str | Path, *, max_pixels: int = 400_000_000) -> Picture:
     with _opened(Path(path), max_pixels) as image:
         bit_depth = 16 if image.format == "ushort" else 8
         dpi, recipe, orientation = _dpi(image), notes.find(image), _orientation(image)
+        said = _exif(image, Path(path), recipe), _blob(image, "xmp-data", xmp.MOST_BYTES)
         converted, has_alpha = to_srgb(image)
         samples = torch.from_numpy(converted.numpy())  # (h, w, 3 or 4), as the camera lay
     upright = _upright(samples.permute(2, 0, 1), orientation)  # (3 or 4, H, W)
@@ -50,7 +51,7 @@ def read(path: str | Path, *, max_pixels: int = 400_000_000) -> Picture:
     plain = torch.contiguous_format
     pixels = upright[:3].to(torch.float32, memory_format=plain).div_(half).sub_(1)
     alpha = upright[3:].to(torch.float32, memory_format=plain).div_(2 * half) if has_alpha else None
-    return Picture(pixels, alpha, bit_depth, dpi, recipe)
+    return Picture(pixels, alpha, bit_depth, dpi, recipe, *said)
 
 
 def read_size(path: str | Path) -> tuple[int, int]:
@@ -65,11 +66,13 @@ def read_size(path: str | Path) -> tuple[int, int]:
 
 
 def read_recipe(path: str | Path) -> str | None:
-    """Read the embedded recipe from the header alone, None where there is none.
+    """Read the embedded recipe from the header alone, or that of a .dzi; None where there is none.
 
     Raises:
         PictureError: missing, no picture, or a damaged recipe.
     """
+    if tiles.is_pyramid(Path(path)):
+        return tiles.read_recipe(Path(path))
     with _opened(Path(path), None) as image:
         return notes.find(image)
 
@@ -82,6 +85,8 @@ def _opened(path: Path, max_pixels: int | None) -> Iterator[pyvips.Image]:
         with path.open("rb") as file:
             head = file.read(16)
             file.seek(0)
+            if tiles.is_pyramid(path):
+                raise PictureError("is a pyramid of tiles, which is only written; open the picture it was made with")
             loader, options = _loader(head)
             source = pyvips.Source.new_from_descriptor(file.fileno())
             load = getattr(pyvips.Image, loader)
@@ -119,6 +124,24 @@ def _orientation(image: pyvips.Image) -> int:
     """EXIF orientation, 1 to 8; anything else counts as upright."""
     value = image.get("orientation") if image.get_typeof("orientation") else 1
     return int(value) if 1 <= value <= 8 else 1
+
+
+def _blob(image: pyvips.Image, name: str, most_bytes: int) -> bytes | None:
+    """Metadata as the file holds it, if it has any, and no more than that."""
+    content = bytes(image.get(name)) if image.get_typeof(name) else b""
+    return content if 0 < len(content) <= most_bytes else None
+
+
+def _exif(image: pyvips.Image, path: Path, recipe: str | None) -> bytes | None:
+    if image.get("vips-loader") != "tiffload_source":
+        content = _blob(image, "exif-data", exif.MOST_BYTES)
+        return content.removeprefix(exif.HEADING) if content is not None else None
+    # libvips passes over it; opened anew, for the decoder reads at its own pace from the other one.
+    with path.open("rb") as file:
+        said = exif.parse(file)
+    if said is not None and recipe is not None:
+        said = exif.without_description(said, recipe)
+    return exif.to_bytes(said) if said is not None else None
 
 
 def _upright(samples: Tensor, orientation: int) -> Tensor:
