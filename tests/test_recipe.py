@@ -8,7 +8,7 @@ import pytest
 
 from upimagine.errors import UpimagineError
 from upimagine.make.walk import find_recipe
-from upimagine.recipe import Done, Enlarge, Origin, Recipe, Resolved, parse_resolved, read_recipe, write_recipe
+from upimagine.recipe import Done, Enlarge, Origin, Print, Recipe, Resolved, parse_resolved, read_recipe, write_recipe
 
 
 def test_a_recipe_survives_being_written_and_read(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_a_resolved_recipe_keeps_every_bit_of_the_latent() -> None:
         winners=((1,),),
     )
     resolved = Resolved(
-        upimagine="1", torch="2", device="cpu", dtype="float32", threads=2, bit_depth=16, dpi=300,
+        upimagine="1", torch="2", device="cpu", dtype="float32", threads=2, output=Print(bit_depth=16),
         origin=Origin(model="m", latent=latent), enlarge=(done,),
     )  # fmt: skip
     back = parse_resolved(resolved.model_dump_json(), "x")

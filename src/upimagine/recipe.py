@@ -62,6 +62,14 @@ class Enlarge(_Stage):
     flips: bool = True  # each tile is also tried mirrored
     contrasts: tuple[_Factor, ...] = (1.0,)  # … and with these contrasts
     saturations: tuple[_Factor, ...] = (1.0,)  # … and saturations
+    noise_seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = ()  # … and with grain of these seeds
+    noise: float = Field(default=0.03, ge=0, le=1)  # deviation of that grain, pixels being in [-1, 1]
+    best_of: int | None = Field(default=None, ge=1, le=256)  # so many candidates in all, in place of the five above
+    also: tuple[str, ...] = ()  # models that compete with `model` for every tile
+    wrap: bool = False  # the picture repeats: a texture without edges
+    shift_px: int = Field(default=0, ge=0)  # how much further the grid lies than it would, in pixels of the plane
+    passes: int = Field(default=1, ge=1, le=16)  # enlarge again and again, each pass from the last, on a shifted grid
+    growth: float = Field(default=2.0, ge=1, le=16)  # … each pass so much larger than the last
     realism: float = Field(default=1.0, ge=0)  # weights of a candidate's scores
     sharpness: float = Field(default=0.5, ge=0)
     contrast: float = Field(default=0.0, ge=0)
@@ -76,12 +84,28 @@ class Enlarge(_Stage):
     batch: int = Field(default=32, ge=1)  # tiles a network call
 
 
+class Sharpen(_Stage):
+    """Output sharpening, last of all: an unsharp mask on luma."""
+
+    amount: float = Field(default=1.0, gt=0, le=10)
+    radius_px: float | None = Field(default=None, gt=0, le=100)  # None: dpi / 200
+    threshold: float = Field(default=0.008, ge=0, le=2)  # differences below are grain and stay
+    halo: float | None = Field(default=0.1, ge=0)  # how far beyond its surroundings a pixel may go; None: any
+
+
 class Print(_Stage):
-    """How the largest picture is written."""
+    """How a picture is written."""
 
     kind: Literal["print"] = "print"
-    bit_depth: Literal[8, 16] = 16
-    dpi: float = Field(default=300, ge=1, le=100_000)
+    bit_depth: Literal[8, 16] | None = None  # None: as many as the format holds
+    dpi: float | None = Field(default=300, ge=1, le=100_000)
+    bleed_mm: float = Field(default=0, ge=0, le=1000)  # mirrored picture beyond the cut, on every side
+    sharpen: Sharpen | None = None
+    space: Literal["srgb", "adobe-rgb", "display-p3"] = "srgb"
+    dither: bool = False  # fine noise instead of bands, where 8 bits are written
+    compression: Literal["deflate", "lzw", "none"] = "deflate"  # of TIFF
+    tiled: bool = False  # TIFF in tiles instead of strips
+    quality: int | None = Field(default=None, ge=1, le=100)  # of JPEG and WebP
 
 
 Stage = Annotated[Sample | Choose | Enlarge | Print, Field(discriminator="kind")]
@@ -110,6 +134,7 @@ class Done(_Stage):
 
     stage: Enlarge
     model_sha256: str
+    also_sha256: tuple[str, ...] = ()
     guided: bool  # whether a face was found to guide by
     plane_px: tuple[int, int]  # height, width of the low-res plane
     size_px: tuple[int, int]  # height, width that were kept
@@ -129,8 +154,8 @@ class Resolved(_Stage):
     device: str = Field(pattern=r"^[a-z]+(:\d+)?$")
     dtype: Literal["float32", "bfloat16"]
     threads: int = Field(ge=1, le=4096)
-    bit_depth: Literal[8, 16]
-    dpi: float | None = Field(default=None, ge=1, le=100_000)
+    output: Print
+    alpha: bool = False  # transparency of the picture it began with was enlarged beside the colours
     origin: Origin
     enlarge: tuple[Done, ...]
 

@@ -2,13 +2,73 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
 from upimagine.cli.frame import parse, progress, tell, warn
+
+if TYPE_CHECKING:
+    from upimagine.make.picture import Enlarged
+    from upimagine.recipe import Enlarge, Print
+
+
+@dataclass(frozen=True)
+class Inventing:
+    """How tiles are invented, chosen and joined."""
+
+    stride: int = 16
+    """low-res pixels from tile to tile; smaller is slower and smoother"""
+    flips: bool = True
+    """try each tile mirrored, too, and keep the better one"""
+    best_of: Annotated[int | None, arg(metavar="INT", help_behavior_hint="")] = None
+    """try each tile in so many ways: mirrored, other contrasts and colours, grain"""
+    also: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="MODEL")] = ()
+    """a model that competes for every tile; of the same scale and window; repeatable"""
+    blend: Literal["feather", "cut", "multiband"] = "feather"
+    """join tiles by a ramp, along the line where they differ least, or along it in several bands"""
+    passes: int = 1
+    """enlarge again and again, each pass from the last, on a shifted grid"""
+    growth: float = 2.0
+    """how much larger each of these passes is than the last"""
+    wrap: bool = False
+    """the picture is a texture that repeats: no edges"""
+    strict: bool = False
+    """where the grid of tiles shows, render anew on a shifted one; if it still shows, fail"""
+    finder: Literal["mediapipe", "dlib"] = "mediapipe"
+    """of the face that guides; dlib needs its extra and a model file"""
+
+
+@dataclass(frozen=True)
+class Paper:
+    """How the result is written and printed."""
+
+    cm: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")] = None
+    """longer side of the print in centimetres, in place of --to"""
+    dpi: float = 300
+    """print resolution to state in the file"""
+    bleed_mm: float = 0
+    """mirrored picture beyond the cut, on every side"""
+    sharpen: float = 0
+    """output sharpening, 0.5 to 1 for paper; 0 is none"""
+    space: Literal["srgb", "adobe-rgb", "display-p3"] = "srgb"
+    """colour space of the file"""
+    bit_depth: Annotated[Literal[8, 16] | None, arg(help_behavior_hint="")] = None
+    """8 or 16; default: 16 where the format can hold it"""
+    dither: bool = True
+    """fine noise instead of bands, where 8 bits are written"""
+    compression: Literal["deflate", "lzw", "none"] = "deflate"
+    """of TIFF"""
+    tiled: bool = False
+    """TIFF in tiles instead of strips"""
+    quality: Annotated[int | None, arg(metavar="INT", help_behavior_hint="")] = None
+    """of JPEG and WebP, 1 to 100"""
+    proof: Annotated[Path | None, arg(metavar="ICC", help_behavior_hint="")] = None
+    """also write what a printer with this profile will make of it"""
+    sheet: bool = False
+    """also write a PDF in the print's size, with crop marks"""
 
 
 @dataclass(frozen=True)
@@ -16,25 +76,21 @@ class Arguments:
     """Up-imagine pictures: any size, in overlapping tiles, with invented detail."""
 
     pictures: Positional[tuple[Path, ...]]
-    """picture files, or folders of them"""
+    """picture files, folders of them, or patterns as 'in/*.jpg'"""
     to: int = 4096
     """longer side of the result, in pixels"""
     with_model: Annotated[UseAppendAction[tuple[str, ...]], arg(name="with", metavar="MODEL")] = ()
     """a model by name or path; give it several times for several stages; default: chosen by size and face"""
     out: Annotated[Path | None, arg(aliases=["-o"], metavar="PATH", help_behavior_hint="")] = None
-    """the result's file, or a folder when there are several; default: NAME-TO.png beside each picture"""
-    stride: int = 16
-    """low-res pixels from tile to tile; smaller is slower and smoother"""
-    flips: bool = True
-    """try each tile mirrored, too, and keep the better one"""
-    bit_depth: Annotated[int | None, arg(metavar="INT", help_behavior_hint="")] = None
-    """8 or 16; default: 16 where the format can hold it"""
-    dpi: float = 300
-    """print resolution to state in the file"""
+    """the result's file (.png .tif .jpg .webp .dzi), or a folder when there are several; default: NAME-TO.png"""
+    inventing: Inventing = field(default_factory=Inventing)
+    paper: Paper = field(default_factory=Paper)
+    slides: bool = False
+    """also write every stage and pass before the last"""
+    map: bool = False
+    """also draw which candidate won where"""
     overwrite: bool = False
     """replace results that are already there"""
-    finder: Literal["mediapipe", "dlib"] = "mediapipe"
-    """of the face that guides; dlib needs its extra and a model file"""
     device: str = "auto"
     """cpu, cuda, …; auto takes the GPU when there is one"""
     json: bool = False
@@ -44,77 +100,122 @@ class Arguments:
 def run(arguments: list[str]) -> int:
     """Parse, enlarge each picture, print; a bad picture is named and passed over."""
     chosen = parse(Arguments, "enlarge", arguments)
-    from upimagine.data.folder import list_pictures
-    from upimagine.errors import PictureError, UpimagineError
+    from upimagine.errors import PictureError
     from upimagine.make.machine import settle
-    from upimagine.make.picture import Enlarged, enlarge
-    from upimagine.recipe import Enlarge
+    from upimagine.make.picture import enlarge
 
-    pictures = [path for given in chosen.pictures for path in (list_pictures([given]) if given.is_dir() else [given])]
-    if not pictures:
-        raise UpimagineError("no picture was named; give files or folders")
+    to_px, options, printing = _settings(chosen)
+    pictures = _pictures(chosen.pictures)
     folder = len(pictures) > 1 or any(given.is_dir() for given in chosen.pictures)
-    if folder and chosen.out is not None and chosen.out.suffix and not chosen.out.is_dir():
-        raise UpimagineError(f"{len(pictures)} pictures cannot all go to the file {chosen.out}; give -o a folder")
-    if chosen.stride < 1:
-        raise UpimagineError(f"--stride {chosen.stride} cannot work; choose 1 to 32")
-    targets = [_target(path, chosen.out, chosen.to, folder) for path in pictures]
-    for path, target in zip(pictures, targets, strict=True):
-        if targets.count(target) > 1:
-            raise UpimagineError(f"{path} and another picture would both become {target}; enlarge them apart")
-    options = Enlarge(model="", stride_px=chosen.stride, flips=chosen.flips, finder=chosen.finder, keep_detail=True)
+    targets = _targets(pictures, chosen.out, to_px, folder)
     machine = settle(chosen.device)
     done: list[Enlarged] = []
     failed: list[str] = []
-    for path, out in zip(pictures, targets, strict=True):
-        if folder and out.exists() and not chosen.overwrite:
-            warn(f"upimagine enlarge: {out} exists and is kept; add --overwrite to replace it")
-            failed.append(str(path))
-            continue
-        try:
-            with progress() as watch:
+    with progress(len(pictures)) as watch:
+        for path, out in zip(pictures, targets, strict=True):
+            if folder and out.exists() and not chosen.overwrite:
+                warn(f"upimagine enlarge: {out} exists and is kept; add --overwrite to replace it")
+                failed.append(str(path))
+                continue
+            try:
                 enlarged = enlarge(
-                    path,
-                    out,
-                    to_px=chosen.to,
-                    models=chosen.with_model,
-                    options=options,
-                    bit_depth=chosen.bit_depth,
-                    dpi=chosen.dpi,
-                    overwrite=chosen.overwrite,
-                    machine=machine,
-                    watch=watch,
-                )
-        except PictureError as error:
-            warn(f"upimagine enlarge: {error}")
-            failed.append(str(path))
-            continue
-        done.append(enlarged)
-        if enlarged.guided is False:
-            warn(f"upimagine enlarge: {path}: no face found, enlarged without a guide")
-        if enlarged.flattened:
-            warn(f"upimagine enlarge: {path}: transparent places were laid on white")
-    result = {
-        "enlarged": [
-            {
-                "path": str(each.path),
-                "width": each.size_px[1],
-                "height": each.size_px[0],
-                "models": list(each.models),
-                "seconds": round(each.seconds, 1),
-                "outside_networks": round(each.outside_share, 3),
-            }
-            for each in done
-        ],
-        "failed": failed,
-    }
+                    path, out,
+                    to_px=to_px, models=chosen.with_model, options=options, printing=printing,
+                    strict=chosen.inventing.strict, slides=chosen.slides, overwrite=chosen.overwrite,
+                    machine=machine, watch=watch,
+                )  # fmt: skip
+                _beside(path, enlarged, chosen)
+            except PictureError as error:
+                warn(f"upimagine enlarge: {error}")
+                failed.append(str(path))
+            else:
+                done.append(enlarged)
+                _remarks(path, enlarged)
+            watch("", len(done) + len(failed), 0)
     if done or chosen.json:
-        tell(
-            chosen.json,
-            result,
-            *(f"{each.path}  {each.size_px[1]}x{each.size_px[0]}  {' > '.join(each.models)}" for each in done),
-        )
+        lines = [f"{each.path}  {each.size_px[1]}x{each.size_px[0]}  {' > '.join(each.models)}" for each in done]
+        tell(chosen.json, {"enlarged": [_told(each) for each in done], "failed": failed}, *lines)
     return 0 if not failed else 3 if done else 1
+
+
+def _settings(chosen: Arguments) -> tuple[int, Enlarge, Print]:
+    """Longer side, rendering and printing; what cannot be is told in one line."""
+    from pydantic import ValidationError
+
+    from upimagine.errors import UpimagineError
+    from upimagine.printing import PrintSize
+    from upimagine.recipe import Enlarge, Print, Sharpen
+
+    inventing, paper = chosen.inventing, chosen.paper
+    to_px = chosen.to if paper.cm is None else PrintSize(paper.cm, paper.dpi, paper.bleed_mm).longer_px
+    try:
+        options = Enlarge(
+            model="",
+            also=inventing.also,
+            stride_px=inventing.stride,
+            flips=inventing.flips,
+            best_of=inventing.best_of,
+            blend=inventing.blend,
+            passes=inventing.passes,
+            growth=inventing.growth,
+            wrap=inventing.wrap,
+            finder=inventing.finder,
+            keep_detail=True,
+        )
+        printing = Print(
+            bit_depth=paper.bit_depth,
+            dpi=paper.dpi,
+            bleed_mm=paper.bleed_mm,
+            sharpen=Sharpen(amount=paper.sharpen) if paper.sharpen else None,
+            space=paper.space,
+            dither=paper.dither,
+            compression=paper.compression,
+            tiled=paper.tiled,
+            quality=paper.quality,
+        )
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        name = {"stride_px": "stride", "amount": "sharpen"}.get(str(problem["loc"][0]), str(problem["loc"][0]))
+        raise UpimagineError(
+            f"--{name.replace('_', '-')} {problem['input']} cannot work: {problem['msg'].lower()}"
+        ) from error
+    return to_px, options, printing
+
+
+def _pictures(given: tuple[Path, ...]) -> list[Path]:
+    """Files of all folders and patterns, in order, each once."""
+    import glob
+
+    from upimagine.data.folder import list_pictures
+    from upimagine.errors import UpimagineError
+
+    found: list[Path] = []
+    for path in given:
+        if path.is_dir():
+            found += list_pictures([path])
+        elif not path.exists() and glob.has_magic(str(path)):
+            matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207 (any path)
+            if not matches:
+                raise UpimagineError(f"no file matches {path}")
+            found += [match for match in matches if match.is_file()]
+        else:
+            found.append(path)
+    if not found:
+        raise UpimagineError("no picture was named; give files or folders")
+    return list(dict.fromkeys(found))
+
+
+def _targets(pictures: list[Path], out: Path | None, to_px: int, folder: bool) -> list[Path]:
+    """Where each result goes."""
+    from upimagine.errors import UpimagineError
+
+    if folder and out is not None and out.suffix and not out.is_dir():
+        raise UpimagineError(f"{len(pictures)} pictures cannot all go to the file {out}; give -o a folder")
+    targets = [_target(path, out, to_px, folder) for path in pictures]
+    for path, target in zip(pictures, targets, strict=True):
+        if targets.count(target) > 1:
+            raise UpimagineError(f"{path} and another picture would both become {target}; enlarge them apart")
+    return targets
 
 
 def _target(picture: Path, out: Path | None, to_px: int, folder: bool) -> Path:
@@ -122,3 +223,59 @@ def _target(picture: Path, out: Path | None, to_px: int, folder: bool) -> Path:
     if out is None:
         return picture.with_name(name)
     return out / name if folder or (not out.suffix or out.is_dir()) else out
+
+
+def _beside(picture: Path, enlarged: Enlarged, chosen: Arguments) -> None:
+    """The files that were asked for beside the result."""
+    from upimagine import pixels
+    from upimagine.printing import PrintLayout, proof_sheet, read_profile, soft_proof, stretch_warning
+    from upimagine.render.winner_map import draw_winners
+
+    out, paper = enlarged.path, chosen.paper
+    if chosen.map:
+        pixels.write(_named(out, "winners.png"), draw_winners(enlarged.reports[-1]), overwrite=chosen.overwrite)
+    if paper.proof is not None:
+        profile = read_profile(paper.proof)
+        seen = soft_proof(pixels.read(out).pixels, profile)
+        pixels.write(_named(out, "proof.png"), seen, dpi=paper.dpi, overwrite=chosen.overwrite)
+    if paper.sheet:
+        proof_sheet(out, out.with_suffix(".pdf"), dpi=paper.dpi, bleed_mm=paper.bleed_mm, overwrite=chosen.overwrite)
+    if paper.cm is not None:
+        layout = PrintLayout.of_file(*enlarged.size_px, paper.dpi, paper.bleed_mm)
+        scales = tuple(8 for _ in enlarged.models)
+        if warning := stretch_warning(pixels.read_size(picture), layout, scales):
+            warn(f"upimagine enlarge: {warning}")
+
+
+def _named(out: Path, ending: str) -> Path:
+    return out.with_name(f"{out.stem}-{ending}")
+
+
+def _remarks(path: Path, enlarged: Enlarged) -> None:
+    """What a user should know of one result."""
+    if enlarged.guided is False:
+        warn(f"upimagine enlarge: {path}: no face found, enlarged without a guide")
+    if enlarged.flattened:
+        warn(f"upimagine enlarge: {path}: transparent places were laid on white")
+    if enlarged.resumed:
+        warn(f"upimagine enlarge: {path}: went on where it had stopped")
+    if enlarged.shifted:
+        warn(f"upimagine enlarge: {path}: the grid of tiles showed; rendered anew on a shifted one")
+    elif enlarged.seams.visible:
+        warn(f"upimagine enlarge: {path}: the grid of tiles may show ({enlarged.seams}); try --blend cut or --strict")
+
+
+def _told(enlarged: Enlarged) -> dict[str, Any]:
+    """One result for machines."""
+    from dataclasses import asdict
+
+    return {
+        "path": str(enlarged.path),
+        "width": enlarged.size_px[1],
+        "height": enlarged.size_px[0],
+        "models": list(enlarged.models),
+        "seconds": round(enlarged.seconds, 1),
+        "outside_networks": round(enlarged.outside_share, 3),
+        "seams": {name: round(value, 3) for name, value in asdict(enlarged.seams).items()},
+        "resumed": enlarged.resumed,
+    }

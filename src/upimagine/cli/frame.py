@@ -34,8 +34,11 @@ def tell(as_json: bool, result: dict[str, Any], *lines: str) -> None:
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar with the time left, on stderr and only on a terminal: call it with (what, done, total)."""
+def progress(pictures: int = 1) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar with the time left, on stderr and only on a terminal: call it with (what, done, total).
+
+    For several pictures another bar tells of all of them: call it with ("", picture, 0) when one is done.
+    """
     if not sys.stderr.isatty():
         yield lambda what, done, total: None
         return
@@ -45,8 +48,13 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         current: dict[str, Any] = {}
+        whole = bars.add_task("pictures", total=pictures) if pictures > 1 else None
 
         def watch(what: str, done: int, total: int) -> None:
+            if total == 0:
+                if whole is not None:
+                    bars.update(whole, completed=done)
+                return
             if current.get("what") != what or done < current.get("done", 0):
                 if "task" in current:
                     bars.remove_task(current["task"])

@@ -11,9 +11,10 @@ from torch import Tensor
 from upimagine import __version__, pixels
 from upimagine.errors import UpimagineError
 from upimagine.make.machine import settle
-from upimagine.make.picture import Enlarged, Sized, file_sha256, finish, keep, open_flat
+from upimagine.make.picture import Enlarged, file_sha256, finish, keep
 from upimagine.make.sampling import make_one
-from upimagine.make.stages import Machine, Watch
+from upimagine.make.source import Source, open_source
+from upimagine.make.stages import Machine, Sized, Watch
 from upimagine.models.builtin import builtin_models
 from upimagine.models.loaded import load_generator, load_upscaler
 from upimagine.recipe import Origin, Resolved, parse_resolved
@@ -56,18 +57,24 @@ def again(
     for done in recipe.enlarge:
         model = _model(done.stage.model, done.model_sha256, beside, given)
         _check(model, load_upscaler(model, machine.device, machine.dtype).file.sha256, done.model_sha256)
-        stages.append((done.stage.model_copy(update={"model": model}), done.size_px))
+        also = tuple(
+            _model(rival, sha256, beside, given)
+            for rival, sha256 in zip(done.stage.also, done.also_sha256, strict=True)
+        )
+        for rival, sha256 in zip(also, done.also_sha256, strict=True):
+            _check(rival, load_upscaler(rival, machine.device, machine.dtype).file.sha256, sha256)
+        stages.append((done.stage.model_copy(update={"model": model, "also": also}), done.size_px))
     origin = recipe.origin
     if origin.model is not None:
         model = _model(origin.model, origin.model_sha256 or "", beside, given)
         origin = origin.model_copy(update={"model": model})
-    start = _origin(origin, machine, Path(source) if source is not None else None, beside)
+    start, brought = _origin(origin, machine, Path(source) if source is not None else None, beside, recipe.alpha)
     if not stages:
-        enlarged = keep(start, out, origin, machine, recipe.bit_depth, overwrite)
+        enlarged = keep(start, out, origin, machine, recipe.output.bit_depth or 8, overwrite)
     else:
         enlarged = finish(
             start, stages, out, origin, machine,
-            bit_depth=recipe.bit_depth, dpi=recipe.dpi, overwrite=overwrite, watch=watch,
+            printing=recipe.output, source=brought, overwrite=overwrite, watch=watch,
         )  # fmt: skip
     return Again(enlarged, _doubts(recipe))
 
@@ -79,12 +86,14 @@ def _model(name: str, sha256: str, beside: Path, given: dict[str, str]) -> str:
     return given.get(sha256) or str(beside / name)
 
 
-def _origin(origin: Origin, machine: Machine, source: Path | None, beside: Path) -> Tensor:
+def _origin(
+    origin: Origin, machine: Machine, source: Path | None, beside: Path, keep_alpha: bool
+) -> tuple[Tensor, Source]:
     """The picture (1, 3, H, W) at the beginning of the walk; recorded paths start at the folder `beside`."""
     if origin.latent is not None and origin.model is not None:
         generator = load_generator(origin.model, machine.device, machine.dtype)
         _check(origin.model, generator.file.sha256, origin.model_sha256 or "")
-        return make_one(generator, torch.tensor(origin.latent, dtype=torch.float32))
+        return make_one(generator, torch.tensor(origin.latent, dtype=torch.float32)), Source()
     if origin.picture is None:
         raise UpimagineError(
             "the recipe names neither a latent vector nor a picture to begin with; it cannot be walked"
@@ -96,7 +105,7 @@ def _origin(origin: Origin, machine: Machine, source: Path | None, beside: Path)
         raise UpimagineError(
             f"{path} is not the picture it was made from (its contents differ); name that with --source"
         )
-    return open_flat(path)[0]
+    return open_source(path, keep_alpha)
 
 
 def _check(model: str, found: str, wanted: str) -> None:

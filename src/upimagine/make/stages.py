@@ -18,12 +18,16 @@ from upimagine.guide.raster import Style
 from upimagine.models.builtin import builtin_models
 from upimagine.models.loaded import LoadedUpscaler, load_upscaler
 from upimagine.pixels.resizing import resize_antialiased
-from upimagine.recipe import Done, Enlarge, Origin, Resolved
+from upimagine.recipe import Done, Enlarge, Origin, Print, Resolved
 from upimagine.render.enlarge import MemorySink, Report, Settings, Sink, enlarge
+from upimagine.render.journal import Journal
 from upimagine.render.sinks import CroppedSink
 
 _NEARLY = 1.1  # a plane this much smaller than the picture still counts as all of it
 SMALLEST_PX = 8  # a picture with a shorter side has nothing to go by
+
+Sized = tuple[Enlarge, tuple[int, int] | None]
+"""A stage and the (height, width) wanted of it, if any."""
 
 Watch = Callable[[str, int, int], None]
 """Called with (what is being done, done so far, in all)."""
@@ -39,50 +43,108 @@ class Machine:
 
 
 def run_stage(
-    picture: Tensor, stage: Enlarge, size_px: tuple[int, int] | None, machine: Machine, sink: Sink, watch: Watch
+    picture: Tensor,
+    stage: Enlarge,
+    size_px: tuple[int, int] | None,
+    machine: Machine,
+    sink: Sink,
+    watch: Watch,
+    journal: Journal | None = None,
+    slide: Callable[[Tensor], None] | None = None,
 ) -> tuple[Done, Report]:
     """Enlarge (1, 3, H, W) in [-1, 1] through one stage into the sink, (height, width) as `stage_size` says.
 
     The plane is the picture with its short side brought to `stage.plane_px`; without that, just large enough for the
     size. What the network makes of it beyond the size, by less than a plane pixel, is cropped evenly; any other
-    difference is resampled.
+    difference is resampled. Of several passes only the last goes into the sink, the others (1, 3, H, W) to `slide`.
     """
-    upscaler = load_upscaler(stage.model, machine.device, machine.dtype)
+    upscaler, *rivals = load_rivals(stage, machine)
     picture = picture.to(machine.device)
     size_px = stage_size(picture, stage, size_px, upscaler)
-    plane_px = _plane_size(picture, stage, size_px, upscaler)
-    plane = resize_antialiased(picture, plane_px)
-    guide = _guide(upscaler, stage).draw(picture, plane_px) if upscaler.guide_channels else None
-    settings = render_settings(stage, upscaler.window_px)
-    full_px = (plane_px[0] * upscaler.scale, plane_px[1] * upscaler.scale)
-    overhang = (full_px[0] - size_px[0], full_px[1] - size_px[1])
-    resampled = MemorySink() if not all(0 <= px < upscaler.scale for px in overhang) else None
-    report = enlarge(
-        plane,
-        upscaler,
-        guide=guide,
-        critic=upscaler.critic if stage.realism > 0 else None,
-        settings=settings,
-        sink=resampled or (sink if full_px == size_px else _cropped(sink, overhang, size_px)),
-        reference=_reference(picture, plane_px, upscaler) if stage.keep_detail else None,
-        avoid=None if stage.blend == "feather" else tender_places(picture, plane_px),
-        progress=lambda done, total: watch(f"enlarging with {stage.model}", done, total),
-    )
-    if resampled is not None:
-        sink.write_rows(resize_antialiased(resampled.picture(), size_px)[0])
+    *before, (last, plane_px) = passes_of(stage, _plane_size(picture, stage, size_px, upscaler), upscaler.window_px)
+    for one, smaller_px in before:
+        made = MemorySink()
+        _one_pass(picture, one, smaller_px, None, machine, made, watch, None)
+        picture = made.picture().to(machine.device)
+        if slide is not None:
+            slide(picture)
+    guided, report = _one_pass(picture, last, plane_px, size_px, machine, sink, watch, journal)
     # What was used in the end stands in the recipe, so that making it again needs no second discovery.
-    used = stage.model_copy(update={"batch": report.batch_tiles, "stride_px": settings.stride_px})
+    used = stage.model_copy(update={"batch": report.batch_tiles, "stride_px": report.plan.stride_px})
     done = Done(
         stage=used,
         model_sha256=upscaler.file.sha256,
+        also_sha256=tuple(rival.file.sha256 for rival in rivals),
         plane_px=plane_px,
         size_px=size_px,
-        guided=guide is not None,
+        guided=guided,
         tiles=(report.plan.rows, report.plan.cols),
         steady=report.batch_tiles == stage.batch,
         winners=report.winners,
     )
     return done, report
+
+
+def passes_of(stage: Enlarge, plane_px: tuple[int, int], window_px: int) -> list[tuple[Enlarge, tuple[int, int]]]:
+    """Each pass as a stage with its plane: the last one on the whole, each before it smaller by `stage.growth`.
+
+    As in the pix2pix up-imagining of abstract art, every pass sees what the last one made, on a grid that lies half a
+    stride further, so that no place is always at a tile's edge.
+    """
+    passes = []
+    stride_px = min(stage.stride_px, window_px)
+    for number in range(stage.passes):
+        smaller = stage.growth ** (stage.passes - 1 - number)
+        height, width = (max(SMALLEST_PX, round(px / smaller)) for px in plane_px)
+        new = {
+            "shift_px": (stage.shift_px + number * stride_px // 2) % stride_px,
+            "keep_detail": stage.keep_detail and number == 0,
+        }
+        passes.append((stage.model_copy(update=new), (height, width)))
+    return passes
+
+
+def _one_pass(
+    picture: Tensor,
+    stage: Enlarge,
+    plane_px: tuple[int, int],
+    size_px: tuple[int, int] | None,
+    machine: Machine,
+    sink: Sink,
+    watch: Watch,
+    journal: Journal | None,
+) -> tuple[bool, Report]:
+    """One pass into the sink, (height, width) or all that the network makes: whether a face guided, and the report."""
+    upscaler, *rivals = load_rivals(stage, machine)
+    plane = resize_antialiased(picture, plane_px)
+    guide = _guide(upscaler, stage).draw(picture, plane_px) if upscaler.guide_channels else None
+    full_px = (plane_px[0] * upscaler.scale, plane_px[1] * upscaler.scale)
+    size_px = size_px or full_px
+    overhang = (full_px[0] - size_px[0], full_px[1] - size_px[1])
+    resampled = MemorySink() if not all(0 <= px < upscaler.scale for px in overhang) else None
+    if overhang != (0, 0) and resampled is None:
+        sink = CroppedSink(sink, overhang[0] // 2, overhang[1] // 2, *size_px)
+    report = enlarge(
+        plane,
+        [upscaler, *rivals],
+        guide=guide,
+        critic=upscaler.critic if stage.realism > 0 else None,
+        settings=render_settings(stage, upscaler.window_px),
+        sink=resampled or sink,
+        reference=_reference(picture, plane_px, upscaler) if stage.keep_detail else None,
+        avoid=None if stage.blend == "feather" else tender_places(picture, plane_px),
+        # Rows that wait in memory to be resampled would be lost.
+        journal=journal if resampled is None else None,
+        progress=lambda done, total: watch(f"enlarging with {stage.model}", done, total),
+    )
+    if resampled is not None:
+        sink.write_rows(resize_antialiased(resampled.picture(), size_px)[0])
+    return guide is not None, report
+
+
+def load_rivals(stage: Enlarge, machine: Machine) -> list[LoadedUpscaler]:
+    """The stage's model and those that compete with it."""
+    return [load_upscaler(model, machine.device, machine.dtype) for model in (stage.model, *stage.also)]
 
 
 def _guide(upscaler: LoadedUpscaler, stage: Enlarge) -> FaceGuide:
@@ -112,6 +174,11 @@ def render_settings(stage: Enlarge, window_px: int) -> Settings:
         flips=stage.flips,
         contrasts=stage.contrasts,
         saturations=stage.saturations,
+        noise_seeds=stage.noise_seeds,
+        noise=stage.noise,
+        best_of=stage.best_of,
+        wrap=stage.wrap,
+        shift_px=stage.shift_px,
         realism=stage.realism,
         sharpness=stage.sharpness,
         contrast=stage.contrast,
@@ -124,20 +191,28 @@ def render_settings(stage: Enlarge, window_px: int) -> Settings:
 
 
 def in_memory(
-    picture: Tensor, stage: Enlarge, size_px: tuple[int, int] | None, machine: Machine, watch: Watch
+    picture: Tensor,
+    stage: Enlarge,
+    size_px: tuple[int, int] | None,
+    machine: Machine,
+    watch: Watch,
+    slide: Callable[[Tensor], None] | None = None,
 ) -> tuple[Tensor, Done, Report]:
     """`run_stage` into memory: the enlarged picture (1, 3, H, W) for the next stage."""
     sink = MemorySink()
-    done, report = run_stage(picture, stage, size_px, machine, sink, watch)
+    done, report = run_stage(picture, stage, size_px, machine, sink, watch, slide=slide)
     return sink.picture(), done, report
 
 
-def resolved(out: Path, origin: Origin, done: list[Done], machine: Machine, bit_depth: int, dpi: float | None) -> str:
+def resolved(out: Path, origin: Origin, done: list[Done], machine: Machine, output: Print, alpha: bool = False) -> str:
     """The recipe that goes into the output `out`, as JSON; models of one's own are named as seen from there."""
-    named = [
-        each.model_copy(update={"stage": each.stage.model_copy(update={"model": seen_from(out, each.stage.model)})})
-        for each in done
-    ]
+    named = []
+    for each in done:
+        seen = {
+            "model": seen_from(out, each.stage.model),
+            "also": tuple(seen_from(out, model) for model in each.stage.also),
+        }
+        named.append(each.model_copy(update={"stage": each.stage.model_copy(update=seen)}))
     if origin.model is not None:
         origin = origin.model_copy(update={"model": seen_from(out, origin.model)})
     recipe = Resolved.model_validate(
@@ -147,8 +222,8 @@ def resolved(out: Path, origin: Origin, done: list[Done], machine: Machine, bit_
             "device": machine.device,
             "dtype": machine.dtype,
             "threads": machine.threads,
-            "bit_depth": bit_depth,
-            "dpi": dpi,
+            "output": output,
+            "alpha": alpha,
             "origin": origin,
             "enlarge": tuple(named),
         }
@@ -199,8 +274,3 @@ def _plane_size(picture: Tensor, stage: Enlarge, size_px: tuple[int, int], upsca
 def _with_short_side(height: int, width: int, short_px: int) -> tuple[int, int]:
     ratio = short_px / min(height, width)
     return max(1, round(height * ratio)), max(1, round(width * ratio))
-
-
-def _cropped(sink: Sink, overhang: tuple[int, int], size_px: tuple[int, int]) -> Sink:
-    """A sink that passes on only the middle of what it is given."""
-    return CroppedSink(sink, overhang[0] // 2, overhang[1] // 2, *size_px)

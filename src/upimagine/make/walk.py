@@ -13,9 +13,9 @@ from upimagine import pixels
 from upimagine.choose.cull import cull
 from upimagine.errors import UpimagineError
 from upimagine.make.machine import settle
-from upimagine.make.picture import Enlarged, Sized, finish
+from upimagine.make.picture import Enlarged, finish
 from upimagine.make.sampling import make_one, sample, write_sheet
-from upimagine.make.stages import Machine, Watch, render_settings
+from upimagine.make.stages import Machine, Sized, Watch, render_settings
 from upimagine.models.loaded import load_generator, load_upscaler
 from upimagine.recipe import Choose, Enlarge, Origin, Print, Recipe, Sample, read_recipe, write_recipe
 
@@ -116,7 +116,7 @@ def _walk(recipe: Recipe, folder: Path, targets: list[Path], overwrite: bool, ma
         enlarged = [
             finish(
                 picture, _unsized(enlargements), target, origin, machine,
-                dpi=printing.dpi, overwrite=overwrite, watch=watch, encoder=encoder,
+                printing=Print(dpi=printing.dpi), overwrite=overwrite, watch=watch, encoder=encoder,
             )
             for picture, target, origin in zip(small, targets, origins, strict=True)
         ]  # fmt: skip
@@ -124,7 +124,7 @@ def _walk(recipe: Recipe, folder: Path, targets: list[Path], overwrite: bool, ma
             stages = _unsized([*enlargements, *([last] if last else [])])
             done = finish(
                 small[0], stages, folder / PRINT, origins[0], machine,
-                bit_depth=printing.bit_depth, dpi=printing.dpi, overwrite=overwrite, watch=watch,
+                printing=printing, overwrite=overwrite, watch=watch,
             )  # fmt: skip
             enlarged.append(done)
             print_path = done.path

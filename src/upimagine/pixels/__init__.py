@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from upimagine.pixels.atomic import claim, replacing, write_bytes, write_text
 from upimagine.pixels.canvas import Canvas
-from upimagine.pixels.formats import Encoding, best_bit_depth, check_plan
+from upimagine.pixels.formats import Encoding, best_bit_depth, check_plan, holds_alpha
 from upimagine.pixels.picture import Picture
 from upimagine.pixels.reading import read, read_recipe, read_size
 from upimagine.pixels.writing import write
@@ -16,6 +16,7 @@ __all__ = [
     "best_bit_depth",
     "check_plan",
     "claim",
+    "holds_alpha",
     "read",
     "read_recipe",
     "read_size",

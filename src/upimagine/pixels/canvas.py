@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+import os
 import shutil
 import tempfile
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 import numpy as np
 from torch import Tensor
@@ -49,10 +50,14 @@ class Canvas:
         overwrite: bool = False,
         quality: int | None = None,
         encoding: Encoding | None = None,
+        spool: Path | None = None,
+        keep_rows: int = 0,
     ) -> None:
         """Check that the output can be written and open the spool; arguments as for `write`.
 
-        `alpha` says whether rows of transparency will come with the colours.
+        `alpha` says whether rows of transparency will come with the colours. With a `spool` rows wait in a file of that
+        name, which outlives a process that was killed: another canvas of the same make may keep its first `keep_rows`.
+        Whoever named it removes it.
         """
         self.path = Path(path)
         self.height, self.width = height, width
@@ -75,9 +80,31 @@ class Canvas:
                 "GB free; free some space or write to another disk"
             )
         try:
-            self._spool = tempfile.TemporaryFile(dir=self.path.parent)  # noqa: SIM115 (closed by `close`)
+            self._spool = self._open(spool, keep_rows)
         except OSError as error:
             raise atomic.trouble(error, self.path) from error
+
+    def _open(self, spool: Path | None, keep_rows: int) -> IO[bytes]:
+        if spool is None:
+            return tempfile.TemporaryFile(dir=self.path.parent)
+        kept_bytes = keep_rows * self.width * self._channels * self._bit_depth // 8
+        file = spool.open("r+b" if keep_rows else "w+b")
+        if file.seek(0, os.SEEK_END) < kept_bytes:
+            file.close()
+            raise UpimagineError(f"{spool} is shorter than it was; remove it to begin anew")
+        file.truncate(kept_bytes)
+        file.seek(kept_bytes)
+        self.rows_written = keep_rows
+        return file
+
+    def sync(self) -> int:
+        """Bring all rows so far to the disk; gives back how many there are."""
+        try:
+            self._spool.flush()
+            os.fsync(self._spool.fileno())
+        except OSError as error:
+            raise atomic.trouble(error, self.path) from error
+        return self.rows_written
 
     def write_rows(self, rows: Tensor, alpha: Tensor | None = None) -> None:
         """Add the next rows below those already there: (3, h, W) in [-1, 1], sRGB-encoded, clamped.

@@ -78,6 +78,15 @@ def best_bit_depth(path: str | Path) -> int:
     return max(_format_of(Path(path)).bit_depths)
 
 
+def holds_alpha(path: str | Path) -> bool:
+    """Say whether the format of this file name holds transparency.
+
+    Raises:
+        PictureError: no picture format is known by that suffix.
+    """
+    return _format_of(Path(path)).alpha
+
+
 def check_plan(path: str | Path, bit_depth: int, dpi: float | None) -> Format:
     """Refuse, before any size is known, what the format of this file name cannot hold.
 

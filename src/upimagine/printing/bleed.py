@@ -47,3 +47,11 @@ class BleedRows:
         if self._row == self._layout.trim_px[0]:
             rows = torch.cat([rows, self._last[:, :-1].flip(1)], dim=1)
         self._sink.write_rows(functional.pad(rows, (bleed, bleed), mode="reflect"))
+
+    def state(self) -> dict[str, Tensor]:
+        """The rows that wait, to go on from in another process."""
+        return {"first": self._first, "last": self._last, "rows": torch.tensor(self._row)}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Go on from `state`."""
+        self._first, self._last, self._row = state["first"], state["last"], int(state["rows"])

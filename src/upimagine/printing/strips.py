@@ -70,3 +70,12 @@ class SharpenedRows:
             done = sharpen_rows(self._held, self._sharpening)
             self._held = self._held[:, done.shape[1] :].copy()
             self._sink.write_rows(torch.from_numpy(done))
+
+    def state(self) -> dict[str, Tensor]:
+        """The rows held back, to go on from in another process."""
+        return {"held": torch.from_numpy(self._held), "rows": torch.tensor([self._row, int(self._begun)])}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Go on from `state`."""
+        self._held = state["held"].numpy()
+        self._row, self._begun = int(state["rows"][0]), bool(state["rows"][1])
