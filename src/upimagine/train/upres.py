@@ -50,8 +50,8 @@ class UpresSettings:
     low_res_weight: float = 100.0  # of the L1 between pooled pictures
     perceptual_weight: float = 30.0  # of the VGG16 feature term; needs --perceptual
     perceptual: Path | None = None  # VGG16 features (safetensors, torchvision key names)
-    perceptual_distance: Distance = "l1"  # l1: what is in its place; unit: the right texture, even out of place
-    perceptual_crop_px: int = 96  # side of the random crop of each tile that the feature term looks at
+    perceptual_distance: Distance = "unit"  # l1: what is in its place; unit: the right texture, even out of place
+    perceptual_crop_px: int = 224  # side of the random crop of each tile that the feature term looks at
     warmup_steps: int = (
         250  # first without an adversary, plus a plain L1, so that it will meet something like a picture
     )
