@@ -103,6 +103,7 @@ def run(arguments: list[str]) -> int:
     from upimagine.errors import PictureError
     from upimagine.make.machine import settle
     from upimagine.make.picture import enlarge
+    from upimagine.render.winner_map import tell_winners
 
     to_px, options, printing = _settings(chosen)
     pictures = _pictures(chosen.pictures)
@@ -134,6 +135,8 @@ def run(arguments: list[str]) -> int:
             watch("", len(done) + len(failed), 0)
     if done or chosen.json:
         lines = [f"{each.path}  {each.size_px[1]}x{each.size_px[0]}  {' > '.join(each.models)}" for each in done]
+        if chosen.map:
+            lines += [f"{each.path}: tiles won by {tell_winners(each.reports[-1])}" for each in done]
         tell(chosen.json, {"enlarged": [_told(each) for each in done], "failed": failed}, *lines)
     return 0 if not failed else 3 if done else 1
 
@@ -143,10 +146,14 @@ def _settings(chosen: Arguments) -> tuple[int, Enlarge, Print]:
     from pydantic import ValidationError
 
     from upimagine.errors import UpimagineError
-    from upimagine.printing import PrintSize
+    from upimagine.printing import PrintSize, page_writer, read_profile
     from upimagine.recipe import Enlarge, Print, Sharpen
 
     inventing, paper = chosen.inventing, chosen.paper
+    if paper.proof is not None:  # better known now than after the rendering
+        read_profile(paper.proof)
+    if paper.sheet:
+        page_writer()
     to_px = chosen.to if paper.cm is None else PrintSize(paper.cm, paper.dpi, paper.bleed_mm).longer_px
     try:
         options = Enlarge(

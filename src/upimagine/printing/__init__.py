@@ -5,7 +5,7 @@ from __future__ import annotations
 from upimagine.printing.bleed import BleedRows
 from upimagine.printing.profile import PaperProfile, read_profile
 from upimagine.printing.sharpening import Sharpening, sharpen
-from upimagine.printing.sheet import ProofSheet, proof_sheet
+from upimagine.printing.sheet import ProofSheet, page_writer, proof_sheet
 from upimagine.printing.size import PrintLayout, PrintSize
 from upimagine.printing.softproof import Gamut, measure_gamut, soft_proof
 from upimagine.printing.stretch import stretch_warning
@@ -22,6 +22,7 @@ __all__ = [
     "SharpenedRows",
     "Sharpening",
     "measure_gamut",
+    "page_writer",
     "proof_sheet",
     "read_profile",
     "sharpen",

@@ -57,7 +57,7 @@ def proof_sheet(
     """
     if jpeg_quality is not None and not 1 <= jpeg_quality <= 100:
         raise UpimagineError(f"a JPEG quality of {jpeg_quality} cannot be; choose 1 to 100, or leave it out")
-    write_page = _page_writer()
+    write_page = page_writer()
     picture, out = Path(picture), claim(out, overwrite)
     layout = PrintLayout.of_file(*read_size(picture), dpi, bleed_mm)
     plan = plan_sheet(layout)
@@ -83,7 +83,7 @@ def caption_of(name: str, layout: PrintLayout, recipe: str | None) -> str:
     return "  ".join(parts)
 
 
-def _page_writer() -> Callable[[BinaryIO, SheetPlan, Samples, str, str], None]:
+def page_writer() -> Callable[[BinaryIO, SheetPlan, Samples, str, str], None]:
     """Import what knows PDF, which few need."""
     try:
         from upimagine.printing.pdf import write_page
