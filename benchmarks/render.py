@@ -321,9 +321,7 @@ def oom() -> None:
             whole += bool(torch.allclose(render(low, net, Settings(batch_tiles=4)), right, atol=1e-6))
         except UpimagineError as error:
             clear += "out of memory" in str(error)
-    print(
-        f"oom: {attempts} injections: {whole} pictures right, {clear} clear errors, {attempts - whole - clear} wrong"
-    )
+    print(f"oom: {attempts} injections: {whole} pictures right, {clear} clear errors, {attempts - whole - clear} wrong")
 
 
 def main() -> int:

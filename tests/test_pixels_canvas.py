@@ -119,3 +119,23 @@ with pixels.Canvas(path, 4096, 2048) as canvas:
         [sys.executable, "-c", script, str(tmp_path / "a.png")], capture_output=True, text=True, check=True
     )
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_a_named_spool_keeps_rows_for_another_canvas_and_belongs_to_one_at_a_time(tmp_path: Path) -> None:
+    rows = torch.rand(3, 40, 30) * 2 - 1
+    spool = tmp_path / "rows"
+    with pixels.Canvas(tmp_path / "whole.png", 40, 30) as whole:
+        whole.write_rows(rows)
+        whole.commit()
+    with pixels.Canvas(tmp_path / "a.png", 40, 30, spool=spool) as first:
+        first.write_rows(rows[:, :25])
+        assert first.sync() == 25
+        with pytest.raises(UpimagineError, match="another process"):
+            pixels.Canvas(tmp_path / "a.png", 40, 30, spool=spool)
+    with pixels.Canvas(tmp_path / "a.png", 40, 30, spool=spool, keep_rows=17) as second:
+        assert second.rows_written == 17
+        second.write_rows(rows[:, 17:])
+        second.commit()
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
+    with pytest.raises(UpimagineError, match="shorter"):
+        pixels.Canvas(tmp_path / "b.png", 80, 30, spool=spool, keep_rows=60)

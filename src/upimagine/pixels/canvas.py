@@ -88,7 +88,10 @@ class Canvas:
         if spool is None:
             return tempfile.TemporaryFile(dir=self.path.parent)
         kept_bytes = keep_rows * self.width * self._channels * self._bit_depth // 8
-        file = spool.open("r+b" if keep_rows else "w+b")
+        file = os.fdopen(os.open(spool, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600), "r+b")
+        if not _lock(file):
+            file.close()
+            raise UpimagineError(f"{self.path} is being made by another process; wait for it, or use another name")
         if file.seek(0, os.SEEK_END) < kept_bytes:
             file.close()
             raise UpimagineError(f"{spool} is shorter than it was; remove it to begin anew")
@@ -183,6 +186,19 @@ class Canvas:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _lock(file: IO[bytes]) -> bool:
+    """Take a file for this process alone, until it is closed; False when another one has it."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _give_back(mapped: mmap.mmap) -> None:
