@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from upimagine.render.joined import JoinedBands
-from upimagine.render.joins import join, minimum_cut
+from upimagine.render.joins import cuts, join, minimum_cuts
 from upimagine.render.plan import plan_tiles
 from upimagine.render.seam_meter import measure_seams
 from upimagine.render.sinks import MemorySink
@@ -21,11 +21,27 @@ def noise(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
 
 
+def joined_at_cut(
+    first: np.ndarray, second: np.ndarray, *, multiband: bool, avoid: np.ndarray | None = None
+) -> np.ndarray:
+    where = cuts(first[None], second[None], None if avoid is None else avoid[None])[0]
+    return join(first, second, where, multiband=multiband)
+
+
+@given(st.integers(0, 1000), st.integers(1, 30), st.integers(1, 6))
+@settings(deadline=None, max_examples=30)
+def test_cuts_found_together_are_those_found_alone(seed: int, steps: int, places: int) -> None:
+    costs = noise(seed, 7, steps, places) + 1
+    together = minimum_cuts(costs)
+    for number in range(7):
+        assert np.array_equal(together[number], minimum_cuts(costs[number : number + 1])[0])
+
+
 @given(st.integers(0, 1000))
 @settings(deadline=None, max_examples=40)
 def test_no_path_is_cheaper(seed: int) -> None:
     costs = noise(seed, 5, 4) + 1
-    path = minimum_cut(costs)
+    path = minimum_cuts(costs[None])[0]
     assert (np.abs(np.diff(path)) <= 1).all()
     paths = (p for p in itertools.product(range(4), repeat=5) if (np.abs(np.diff(p)) <= 1).all())
     best = min(sum(costs[step, place] for step, place in enumerate(p)) for p in paths)
@@ -36,13 +52,13 @@ def test_no_path_is_cheaper(seed: int) -> None:
 @pytest.mark.parametrize("width", [1, 2, 3, 5, 16, 64, 130])
 def test_equal_pictures_come_back_exactly(multiband: bool, width: int) -> None:
     picture = noise(1, 40, width, 3)
-    assert np.array_equal(join(picture, picture, multiband=multiband), picture)
+    assert np.array_equal(joined_at_cut(picture, picture, multiband=multiband), picture)
 
 
 @pytest.mark.parametrize("multiband", [False, True])
 def test_a_join_begins_as_the_one_and_ends_as_the_other(multiband: bool) -> None:
     first, second = noise(1, 256, 64, 3), noise(2, 256, 64, 3)
-    joined = join(first, second, multiband=multiband)
+    joined = joined_at_cut(first, second, multiband=multiband)
     # One sixteenth is left at the outermost column: the taper is taken at pixel centres.
     assert np.abs(joined[:, 0] - first[:, 0]).max() < 0.05
     assert np.abs(joined[:, -1] - second[:, -1]).max() < 0.05
@@ -54,7 +70,7 @@ def test_the_cut_finds_the_place_where_the_pictures_agree() -> None:
     rows = np.arange(256)
     second[rows, agree] = first[rows, agree]
     difference = np.square(second - first).sum(axis=2)[:, 16:48]
-    path = minimum_cut(difference) + 16
+    path = minimum_cuts(difference[None])[0] + 16
     assert (path == agree).mean() > 0.95
 
 
@@ -62,13 +78,13 @@ def test_cuts_go_round_what_should_be_avoided() -> None:
     first, second = noise(1, 128, 64, 3), noise(2, 128, 64, 3)
     avoid = np.zeros((128, 64), dtype=np.float32)
     avoid[40:80, 16:36] = 10
-    joined = join(first, second, multiband=False, avoid=avoid)
+    joined = joined_at_cut(first, second, multiband=False, avoid=avoid)
     assert np.array_equal(joined[45:75, 16:30], first[45:75, 16:30])  # all from one picture
 
 
 def test_a_change_of_tone_goes_over_softly_in_bands_and_at_once_in_a_cut() -> None:
     first, second = np.zeros((256, 128, 3), np.float32), np.full((256, 128, 3), 0.5, np.float32)
-    soft, hard = (join(first, second, multiband=each) for each in (True, False))
+    soft, hard = (joined_at_cut(first, second, multiband=each) for each in (True, False))
     assert np.abs(np.diff(soft, axis=1)).max() < 0.5 * np.abs(np.diff(hard, axis=1)).max()
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from upimagine.render.joins import Floats, join
+from upimagine.render.joins import Floats, cuts, join
 from upimagine.render.plan import TilePlan
 from upimagine.render.sinks import Sink, skip
 
@@ -51,14 +52,13 @@ class JoinedBands:
         strip = self._row(top, tiles)
         if self._above is not None and len(self._above):  # tiles that do not overlap have nothing to join
             meet_px = len(self._above)
-            avoid = self._costs(top, top + meet_px, 0, strip.shape[1])
-            joined = join(
-                self._above.transpose(1, 0, 2),
-                strip[:meet_px].transpose(1, 0, 2),
-                multiband=self._multiband,
-                avoid=None if avoid is None else np.ascontiguousarray(avoid.T),
+            costs = self._costs(top, top + meet_px, 0, strip.shape[1])
+            joined = self._join(
+                [self._above.transpose(1, 0, 2)],
+                [strip[:meet_px].transpose(1, 0, 2)],
+                None if costs is None else [costs.T],
             )
-            strip[:meet_px] = joined.transpose(1, 0, 2)
+            strip[:meet_px] = joined[0].transpose(1, 0, 2)
         last = row + 1 == self._plan.rows
         done = self._tile_px if last else self._plan.row_starts_px[row + 1] * self._scale - top
         self._above = None if last else strip[done:].copy()
@@ -81,22 +81,49 @@ class JoinedBands:
 
     def _row(self, top: int, tiles: Mapping[int, Tensor]) -> Floats:
         """The tiles of a row joined side by side, (tile, W, 3)."""
+        lefts = [start * self._scale for start in self._plan.col_starts_px]
+        meets = [0, *(left + self._tile_px - right for left, right in pairwise(lefts))]  # with the tile to the left
+        shown = [tiles[col].permute(1, 2, 0).cpu().numpy() for col in range(len(lefts))]
         strip = np.empty((self._tile_px, self._plan.width_px * self._scale, 3), dtype=np.float32)
-        end = 0
-        for col, start in enumerate(self._plan.col_starts_px):
-            left = start * self._scale
-            tile = tiles[col].permute(1, 2, 0).cpu().numpy()
-            meet_px = end - left
-            if meet_px > 0:
-                strip[:, left:end] = join(
-                    strip[:, left:end],
-                    tile[:, :meet_px],
-                    multiband=self._multiband,
-                    avoid=self._costs(top, top + self._tile_px, left, end),
-                )
-            end = left + self._tile_px
-            strip[:, left + meet_px : end] = tile[:, meet_px:]
+        strip[:, : self._tile_px] = shown[0]
+        # Joins that do not touch each other are cut together, which is many times faster.
+        for group in self._apart(meets):
+            firsts, seconds, costs = [], [], []
+            for col in group:
+                left, meet_px = lefts[col], meets[col]
+                if meet_px:
+                    firsts.append(strip[:, left : left + meet_px])
+                    seconds.append(shown[col][:, :meet_px])
+                    costs.append(self._costs(top, top + self._tile_px, left, left + meet_px))
+                strip[:, left + meet_px : left + self._tile_px] = shown[col][:, meet_px:]
+            meeting = [col for col in group if meets[col]]
+            known = [cost for cost in costs if cost is not None]
+            for col, joined in zip(meeting, self._join(firsts, seconds, known or None), strict=True):
+                strip[:, lefts[col] : lefts[col] + meets[col]] = joined
         return strip
+
+    def _apart(self, meets: Sequence[int]) -> list[list[int]]:
+        """Columns from the second on, in groups whose joins are of one width and do not touch each other."""
+        groups: list[list[int]] = []
+        for col in range(1, len(meets)):
+            alike = groups and meets[groups[-1][-1]] == meets[col]
+            if alike and meets[col - 1] + meets[col] <= self._tile_px:
+                groups[-1].append(col)
+            else:
+                groups.append([col])
+        return groups
+
+    def _join(
+        self, firsts: Sequence[Floats], seconds: Sequence[Floats], avoid: Sequence[Floats] | None
+    ) -> list[Floats]:
+        """Pairs of one size joined each."""
+        if not firsts:
+            return []
+        where = cuts(np.stack(firsts), np.stack(seconds), None if avoid is None else np.stack(avoid))
+        return [
+            join(first, second, place, multiband=self._multiband)
+            for first, second, place in zip(firsts, seconds, where, strict=True)
+        ]
 
     def _costs(self, top: int, bottom: int, left: int, right: int) -> Floats | None:
         """The costs of cutting there, at output size."""

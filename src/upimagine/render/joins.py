@@ -16,46 +16,61 @@ _TAPER_PX = 8
 """Within this of its ends a join must have become the one picture, or the other."""
 
 
-def minimum_cut(costs: Floats) -> npt.NDArray[np.intp]:
-    """The cheapest path through costs (steps, places), one place a step, neighbours at most one place apart: (steps,).
+def minimum_cuts(costs: Floats) -> npt.NDArray[np.intp]:
+    """The cheapest path through each of costs (n, steps, places), one place a step, neighbours at most one place apart:
+    (n, steps).
 
     The minimum error boundary cut of Efros and Freeman 2001, by dynamic programming. Ties go to the lower place.
     """
-    steps, places = costs.shape
-    total = np.empty_like(costs)
-    total[0] = costs[0]
-    padded = np.full(places + 2, np.inf, dtype=costs.dtype)
+    count, steps, places = costs.shape
+    # Steps first: each is one run of memory, for all cuts at once.
+    total = costs.transpose(1, 0, 2).copy()
+    padded = np.full((count, places + 2), np.inf, dtype=costs.dtype)
+    cheapest = np.empty((count, places), dtype=costs.dtype)
     for step in range(1, steps):
-        padded[1:-1] = total[step - 1]
-        np.minimum(padded[:-2], padded[1:-1], out=total[step])
-        np.minimum(total[step], padded[2:], out=total[step])
-        total[step] += costs[step]
-    path = np.empty(steps, dtype=np.intp)
-    path[-1] = np.argmin(total[-1])
+        padded[:, 1:-1] = total[step - 1]
+        np.minimum(padded[:, :-2], padded[:, 1:-1], out=cheapest)
+        np.minimum(cheapest, padded[:, 2:], out=cheapest)
+        total[step] += cheapest
+    path = np.empty((count, steps), dtype=np.intp)
+    path[:, -1] = np.argmin(total[-1], axis=1)
+    every, near = np.arange(count)[:, None], np.arange(-1, 2)
     for step in range(steps - 2, -1, -1):
-        low = max(path[step + 1] - 1, 0)
-        path[step] = low + np.argmin(total[step, low : path[step + 1] + 2])
+        around = path[:, step + 1, None] + near  # (n, 3)
+        beside = total[step][every, around.clip(0, places - 1)]
+        beside[(around < 0) | (around >= places)] = np.inf
+        path[:, step] = path[:, step + 1] - 1 + np.argmin(beside, axis=1)
     return path
 
 
-def join(first: Floats, second: Floats, *, multiband: bool, avoid: Floats | None = None) -> Floats:
-    """Go over from first to second, both (length, width, 3) of the same place, somewhere along their width.
+def cuts(first: Floats, second: Floats, avoid: Floats | None = None) -> npt.NDArray[np.intp]:
+    """Where to go over from first to second, (n, length, width, 3) each: for every row the first place that is of the
+    second, (n, length).
 
-    The cut runs down the length through the middle half of the width, where the pictures differ least and, if it can,
-    round the pixels that `avoid` (length, width) makes dear. Round it either a narrow ramp, or (`multiband`, after
-    Burt and Adelson 1983) each band of frequencies goes over as wide as its waves are: detail abruptly, tone softly.
-    Towards either end the join becomes the one picture or the other. Equal pictures come back exactly.
+    Through the middle half of the width, where the pictures differ least and, if it can, round the pixels that `avoid`
+    (n, length, width) makes dear.
     """
-    length, width = first.shape[:2]
-    difference = second - first
+    count, length, width = first.shape[:3]
     if width < 4:
-        where = np.full(length, width // 2)
-    else:
-        costs = np.square(difference).sum(axis=2)
-        if avoid is not None:
-            costs += avoid
-        margin = width // 4
-        where = minimum_cut(costs[:, margin : width - margin]) + margin
+        return np.full((count, length), width // 2)
+    margin = width // 4
+    middle = slice(margin, width - margin)
+    costs: Floats = np.square(second[:, :, middle] - first[:, :, middle]).sum(axis=3)
+    if avoid is not None:
+        costs += avoid[:, :, middle]
+    where: npt.NDArray[np.intp] = minimum_cuts(costs) + margin
+    return where
+
+
+def join(first: Floats, second: Floats, where: npt.NDArray[np.intp], *, multiband: bool) -> Floats:
+    """Go over from first to second, both (length, width, 3) of the same place, at `where` (length) as `cuts` says.
+
+    Round the cut either a narrow ramp, or (`multiband`, after Burt and Adelson 1983) each band of frequencies goes over
+    as wide as its waves are: detail abruptly, tone softly. Towards either end the join becomes the one picture or the
+    other. Equal pictures come back exactly.
+    """
+    width = first.shape[1]
+    difference = second - first
     side = (np.arange(width) >= where[:, None]).astype(np.float32)  # 0: first, 1: second
     changed = _bands(difference, side) if multiband else difference * _soft(side, _FEATHER_PX)[..., None]
     taper_px = min(_TAPER_PX, width // 4)
