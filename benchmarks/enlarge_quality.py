@@ -22,6 +22,7 @@ from upimagine.data.tiles import low_plane
 from upimagine.errors import UpimagineError
 from upimagine.guide.faces import FaceGuide
 from upimagine.make.stages import render_settings
+from upimagine.make.walk import find_recipe
 from upimagine.measure.enlargement import Enlarger, evaluate
 from upimagine.models.loaded import load_upscaler
 from upimagine.nets.vgg import load_vgg16
@@ -36,7 +37,9 @@ def through_model(model: str) -> Enlarger:
     upscaler = load_upscaler(model)
     guide = FaceGuide("rgb" if upscaler.guide_channels == 3 else "channels") if upscaler.guide_channels else None
 
-    settings = render_settings(Enlarge(model=model), upscaler.window_px)
+    # Tiles, candidates and blending of `make portrait`.
+    stage = next(stage for stage in find_recipe("portrait").stage if isinstance(stage, Enlarge))
+    settings = render_settings(stage, upscaler.window_px)
 
     def enlarge(low: Tensor) -> Tensor:
         height, width = low.shape[-2:]
