@@ -131,14 +131,14 @@ def test_rivals_stand_in_the_recipe(photo: Path, models: dict[str, Path], tmp_pa
 def test_strict_gives_up_where_seams_show_on_both_grids_and_leaves_nothing(photo: Path, tmp_path: Path) -> None:
     torch.manual_seed(2)
     wild = JNet(0, width=1 / 4, consistency="none")  # untrained, with a pattern that tiles repeat
-    pixels.write(tmp_path / "photo.png", torch.rand(3, 60, 72) * 2 - 1, overwrite=True)
+    pixels.write(tmp_path / "photo.png", torch.rand(3, 160, 192) * 2 - 1, overwrite=True)
     model = tmp_path / "wild.safetensors"
     save_model(model, "upscaler", wild, None, {})
-    hard = Enlarge(model="", stride_px=24, flips=False, tone_match=0, feather_px=0)
-    relaxed = enlarge(photo, tmp_path / "seen.png", to_px=576, models=(str(model),), options=hard, machine=MACHINE)
+    hard = Enlarge(model="", stride_px=32, flips=False, tone_match=0, feather_px=0)
+    relaxed = enlarge(photo, tmp_path / "seen.png", to_px=1536, models=(str(model),), options=hard, machine=MACHINE)
     assert relaxed.seams.visible, "tiles cut hard must show"
     with pytest.raises(UpimagineError, match="on a shifted grid too"):
         enlarge(
-            photo, tmp_path / "strict.png", to_px=576, models=(str(model),), options=hard, strict=True, machine=MACHINE
+            photo, tmp_path / "strict.png", to_px=1536, models=(str(model),), options=hard, strict=True, machine=MACHINE
         )  # fmt: skip
     assert [path.name for path in tmp_path.iterdir() if "strict" in path.name] == []

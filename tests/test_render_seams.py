@@ -70,6 +70,7 @@ def test_one_tile_has_no_seam_and_a_flat_picture_is_ideal() -> None:
     assert measure_seams(noise(1, 64, 64), plan_tiles(32, 32, 32, 24), 2) == ideal
     flat = torch.zeros(3, PLAN.height_px * SCALE, PLAN.width_px * SCALE)
     assert measure_seams(flat, PLAN, SCALE) == ideal
+    assert not ideal.visible
 
 
 @pytest.mark.parametrize("heights", [(1,), (7, 30, 64), (1000,)])
@@ -117,3 +118,13 @@ def test_the_measures_are_those_of_their_definitions() -> None:
             inside += [float(jumps[line - 1]) for line in range(left + quarter + 1, right - quarter)]
     ratio = (sum(at) / len(at)) / (sum(inside) / len(inside))
     assert seams.ratio == pytest.approx(ratio, rel=1e-4)
+
+
+def test_a_picture_whose_own_lines_differ_as_much_is_not_called_seamed() -> None:
+    y, x = torch.meshgrid(torch.arange(PLAN.height_px * SCALE), torch.arange(PLAN.width_px * SCALE), indexing="ij")
+    natural = (0.5 * torch.sin(x / 37) * torch.cos(y / 53) + 0.3 * torch.sin((x + 2 * y) / 11)).expand(3, -1, -1)
+    assert not measure_seams(natural, PLAN, SCALE).visible
+    cut = natural.clone()
+    for line in seam_lines(PLAN.col_starts_px, PLAN.window_px, SCALE):
+        cut[:, :, line:] += 0.2 * (-1) ** (line // 64)
+    assert measure_seams(cut, PLAN, SCALE).visible

@@ -70,7 +70,10 @@ def _run(verb: str, arguments: list[str], debug: bool) -> int:
         print(f"upimagine {verb}: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
-        print(f"upimagine {verb}: interrupted; nothing half-written was left", file=sys.stderr)
+        print(
+            f"upimagine {verb}: interrupted; no half-written file was left, and the same command may go on",
+            file=sys.stderr,
+        )
         return INTERRUPTED
     except BrokenPipeError:  # whoever read our output has had enough
         sys.stderr.close()

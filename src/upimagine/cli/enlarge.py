@@ -283,6 +283,8 @@ def _told(enlarged: Enlarged) -> dict[str, Any]:
         "models": list(enlarged.models),
         "seconds": round(enlarged.seconds, 1),
         "outside_networks": round(enlarged.outside_share, 3),
-        "seams": {name: round(value, 3) for name, value in asdict(enlarged.seams).items()},
+        "seams": {
+            name: round(value, 3) for name, value in asdict(enlarged.seams).items() if not name.endswith("_sigmas")
+        },
         "resumed": enlarged.resumed,
     }

@@ -257,8 +257,8 @@ class _Slides:
 
 
 def _forget_unless_interrupted(journal: FileJournal, kind: type[BaseException] | None, *_: object) -> None:
-    """Ctrl-C leaves what the same command can go on with; an error would only come again."""
-    if kind is None or not issubclass(kind, KeyboardInterrupt):
+    """Ctrl-C leaves what the same command can go on with, if there is any; an error would only come again."""
+    if kind is None or not issubclass(kind, KeyboardInterrupt) or not journal.path.exists():
         journal.forget()
 
 

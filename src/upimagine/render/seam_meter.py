@@ -8,7 +8,7 @@ from torch import Tensor
 
 from upimagine.render.luma import luma
 from upimagine.render.plan import TilePlan
-from upimagine.render.seams import BLOCK_PX, NO_SEAMS, TONE_PX, Doubles, Lines, Seams, mean, over, period_energy
+from upimagine.render.seams import BLOCK_PX, NO_SEAMS, TONE_PX, Doubles, Lines, Seams, mean, over, period_energy, sigmas
 
 
 def measure_seams(picture: Tensor, plan: TilePlan, scale: int) -> Seams:
@@ -85,6 +85,9 @@ class SeamMeter:
                 [(self._jumps_across, self._across.seams), (np.asarray(self._jumps_down), self._down.seams)],
                 self._pitch_px,
             ),
+            ratio_sigmas=sigmas(*jumps),
+            dip_sigmas=-sigmas(*deviations),
+            step_sigmas=sigmas(*steps),
         )
 
     def state(self) -> dict[str, Tensor]:

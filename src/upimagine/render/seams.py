@@ -16,6 +16,8 @@ TONE_PX = 32
 """Side of the blocks whose means are compared across a line; a multiple of the smaller blocks."""
 _HARMONICS = 12
 """Of the tile period, that are looked for."""
+_SURE = 3.0
+"""Deviations beyond which a difference is no chance."""
 _FEWEST = 4
 """Seams along an axis, below which a period means nothing."""
 
@@ -35,11 +37,25 @@ class Seams:
     period: float
     """Energy of the gradient's profile at the tile period and its harmonics over that beside them. 1 at the least."""
 
+    ratio_sigmas: float = 0.0
+    """How far the ratio is above 1 for more than chance, lines inside tiles telling how much lines differ by nature."""
+    dip_sigmas: float = 0.0
+    """The same for contrast below that in tile centres."""
+    step_sigmas: float = 0.0
+    """The same for the tone step."""
+
     @property
     def visible(self) -> bool:
-        """Whether somebody who looks for the grid of tiles would see it. The limits are twice the promise of 3 percent
-        on the ratio and of 5 on the contrast; chance alone brings the period to 3 in one picture of ten thousand."""
-        return self.ratio > 1.06 or self.contrast_dip < 0.9 or self.tone_step > 2.0 or self.period > 3.0
+        """Whether somebody who looks for the grid of tiles would see it: clearly beyond the promise, and beyond chance.
+
+        Chance alone brings the period to 3 in one picture of ten thousand.
+        """
+        return (
+            (self.ratio > 1.06 and self.ratio_sigmas > _SURE)
+            or (self.contrast_dip < 0.9 and self.dip_sigmas > _SURE)
+            or (self.tone_step > 2.0 and self.step_sigmas > _SURE)
+            or self.period > 3.0
+        )
 
     def __str__(self) -> str:
         return (
@@ -118,6 +134,15 @@ def period_energy(profiles: Sequence[tuple[Doubles, list[int]]], pitch_px: int) 
         beside = [power(frequency + bins / len(part)) for frequency in frequencies for bins in (-4, -3, 3, 4)]
         found.append(over(mean([power(frequency) for frequency in frequencies]), mean(beside)))
     return max(found)
+
+
+def sigmas(seam: Sequence[float], inside: Sequence[float]) -> float:
+    """By how many of its deviations the mean at seams is above that inside; 0 where there is nothing to compare."""
+    if len(seam) == 0 or len(inside) < 2:
+        return 0.0
+    deviation = float(np.std(inside)) / math.sqrt(len(seam))
+    difference = mean(seam) - mean(inside)
+    return difference / deviation if deviation else math.copysign(math.inf, difference) if difference else 0.0
 
 
 def mean(values: Sequence[float]) -> float:
