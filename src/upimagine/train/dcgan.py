@@ -16,22 +16,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from upimagine import pixels
-from upimagine.data.folder import Decoded, decode, drawn_at, list_pictures, to_float, to_uint8
-from upimagine.errors import PictureError, UpimagineError
+from upimagine.data.folder import Decoded, drawn_at, to_float
+from upimagine.errors import UpimagineError
 from upimagine.losses.adversarial import non_saturating_discriminator, non_saturating_generator, r1_penalty
 from upimagine.models.file import load_model_file, save_model
 from upimagine.nets.dcgan import SIZES_PX, DcganDiscriminator, DcganGenerator, calibrate_batch_norm
 from upimagine.nets.doubling import double_discriminator, double_generator
-from upimagine.pixels.resizing import resize_antialiased
 from upimagine.train.anchor import Encoder, anchor_loss, noisy
 from upimagine.train.augment import POLICIES, diff_augment
 from upimagine.train.begin import begin_with, origin_of
 from upimagine.train.engine import Engine
 from upimagine.train.grid import picture_grid
+from upimagine.train.squares import decode_squares
 from upimagine.train.task import Batch, Phase
 
-_SMALLEST_PX = 16  # a picture smaller than this would be nothing but blur
 _ENCODER_WIDTH, _ENCODER_RATE = 16, 2e-3
 _ANCHOR_RISE = 5000  # pictures over which the anchor's weight rises
 _SEEN_WHEN_DOUBLING = 256  # pictures that set the new batch norm
@@ -209,27 +207,7 @@ def make_dcgan_task(
     data: list[Path], settings: DcganSettings, seed: int, on_skip: Callable[[Path, str], None]
 ) -> Callable[[Engine], DcganTask]:
     """Decode the folders once (unreadable pictures go to `on_skip`) and return what `train.loop.fit` starts from."""
-
     if problem := settings.problem():
         raise UpimagineError(problem)
-
-    def prepare(path: Path) -> Tensor:
-        return to_uint8(centre_square(pixels.read(path).pixels, settings.size_px, path))
-
-    pictures = decode(list_pictures(data), prepare)
-    for path, reason in pictures.skipped:
-        on_skip(path, reason)
+    pictures = decode_squares(data, settings.size_px, on_skip)
     return lambda engine: DcganTask(settings, pictures, engine, seed)
-
-
-def centre_square(picture: Tensor, size_px: int, path: Path) -> Tensor:
-    """(3, H, W) to (3, size_px, size_px): the largest centred square, anti-aliased. Raises PictureError if tiny."""
-    _, height, width = picture.shape
-    side = min(height, width)
-    if side < _SMALLEST_PX:
-        raise PictureError(f"{path} is only {width}x{height}; pictures below {_SMALLEST_PX} px are passed over")
-    top, left = (height - side) // 2, (width - side) // 2
-    square = picture[None, :, top : top + side, left : left + side]
-    if side == size_px:
-        return square[0]
-    return resize_antialiased(square, (size_px, size_px))[0]

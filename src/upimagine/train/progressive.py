@@ -19,8 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upimagine import pixels
-from upimagine.data.folder import Decoded, decode, drawn_at, list_pictures, to_float, to_uint8
+from upimagine.data.folder import Decoded, drawn_at, to_float
 from upimagine.errors import UpimagineError
 from upimagine.losses.adversarial import non_saturating_discriminator, non_saturating_generator, r1_penalty
 from upimagine.models.file import save_model
@@ -28,9 +27,9 @@ from upimagine.nets.growing import SIZES_PX, GrowingDiscriminator, GrowingGenera
 from upimagine.train.anchor import Encoder, anchor_loss, noisy
 from upimagine.train.augment import POLICIES, diff_augment
 from upimagine.train.begin import begin_with
-from upimagine.train.dcgan import centre_square
 from upimagine.train.engine import Engine
 from upimagine.train.grid import picture_grid
+from upimagine.train.squares import decode_squares
 from upimagine.train.task import Batch, Phase
 
 
@@ -198,11 +197,5 @@ def make_progressive_task(
     """Decode the folders once (unreadable pictures go to `on_skip`) and return what `train.loop.fit` starts from."""
     if problem := settings.problem():
         raise UpimagineError(problem)
-
-    def prepare(path: Path) -> Tensor:
-        return to_uint8(centre_square(pixels.read(path).pixels, settings.size_px, path))
-
-    pictures = decode(list_pictures(data), prepare)
-    for path, reason in pictures.skipped:
-        on_skip(path, reason)
+    pictures = decode_squares(data, settings.size_px, on_skip)
     return lambda engine: ProgressiveTask(settings, pictures, engine, seed, batch)
