@@ -105,20 +105,27 @@ class RowMaker:
                 start += size
 
         for first, end, upscaler in self._shares(cols):
-            self._calls.run(
-                end - first,
-                lambda items, first=first, upscaler=upscaler: upscaler.upscale(  # type: ignore[misc]
-                    inputs[items.start + first : items.stop + first]
-                ),
-                lambda items, outputs, first=first: store(  # type: ignore[misc]
-                    slice(items.start + first, items.stop + first), outputs
-                ),
-                lambda job, first=first: name(job + first),  # type: ignore[misc]
-            )
+            self._invent(upscaler, inputs[first:end], first, store, name)
         for measure, critic in self._critics.items():
             if critic is not None and self._wants(measure):
                 self._judge(critic, tiles, measures[measure], name)
         return CandidateRow(self._pictures, self._score(measures))
+
+    def _invent(
+        self,
+        upscaler: Upscaler,
+        inputs: Tensor,
+        first: int,
+        store: Callable[[slice, Tensor], None],
+        name: Callable[[int], str],
+    ) -> None:
+        """One network's share of the jobs, which begins with job `first`."""
+        self._calls.run(
+            len(inputs),
+            lambda items: upscaler.upscale(inputs[items]),
+            lambda items, outputs: store(slice(items.start + first, items.stop + first), outputs),
+            lambda job: name(job + first),
+        )
 
     def _shares(self, cols: int) -> list[tuple[int, int, Upscaler]]:
         """Which jobs each network does: first, end, and the network."""
