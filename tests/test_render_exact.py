@@ -16,6 +16,7 @@ from upimagine.errors import UpimagineError
 from upimagine.render.enlarge import MemorySink, Settings, enlarge
 from upimagine.render.exact import axis_spans, enlarge_exactly, halo_of
 from upimagine.render.network import NetworkCalls
+from upimagine.render.overlap import Finisher
 from upimagine.render.radius import find_radius
 
 
@@ -77,7 +78,8 @@ def strided() -> nn.Module:
 
 def tiled(net: Net, picture: Tensor, core_px: int = 16, batch: int = 4) -> Tensor:
     sink = MemorySink()
-    enlarge_exactly(picture, net, sink, NetworkCalls(batch, torch.device("cpu")), core_px=core_px)
+    with NetworkCalls(batch, torch.device("cpu")) as calls, Finisher() as finisher:
+        enlarge_exactly(picture, net, sink, calls, finisher, core_px=core_px)
     return sink.picture()
 
 

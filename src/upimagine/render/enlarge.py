@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from upimagine.render.joined import JoinedBands
 from upimagine.render.journal import Journal, part, parts
 from upimagine.render.layout import Layout, join_guide, lay_out, wrapped_by
 from upimagine.render.network import NetworkCalls
+from upimagine.render.overlap import Ahead, Finisher
 from upimagine.render.plan import TilePlan
 from upimagine.render.rows import CandidateRow, RowMaker
 from upimagine.render.seam_meter import SeamMeter
@@ -69,41 +71,44 @@ def enlarge(
     if len({(each.scale, each.window_px, each.guide_channels) for each in upscalers}) != 1:
         raise UpimagineError("networks that compete for tiles must have one scale, one window and one guide")
     plane = join_guide(low, guide, first)
-    size_px = (low.shape[2] * first.scale, low.shape[3] * first.scale)
-    if first.radius_px is not None:
-        return _exactly(plane, first, settings, sink, journal, progress, started)
-    layout = lay_out(plane, first, settings, reference, avoid)
-    shown = settings.candidates(len(upscalers))
-    calls = NetworkCalls(settings.batch_tiles, plane.device)
-    maker = RowMaker(
-        layout.plane, layout.plan, upscalers, critic, judge=judge, variants=shown, settings=settings, calls=calls,
-        reference=layout.reference,
-    )  # fmt: skip
-    watched = _WatchedSink(sink, layout, first.scale, size_px)
-    bands = _canvas(layout, first.scale, watched, settings, size_px)
-    chooser = _Chooser(layout, first.scale, settings.agreement)
-    row = 0
-    if journal is not None and (state := journal.load()) is not None:
-        row, calls.batch = (int(number) for number in state["next"])
-        for whole, name in ((watched.meter, "meter"), (bands, "bands"), (chooser, "chooser")):
-            whole.load(part(state, name))
-    while row < layout.plan.rows:
-        candidates = maker.make(row)
-        won = chooser.choose(row, candidates)
-        chosen = [candidates.pictures[winner, col] for col, winner in enumerate(won)]
-        bands.add_row(row, dict(enumerate(chosen)))
-        chooser.remember(row, chosen)
-        row += 1
-        if journal is not None and row < layout.plan.rows and journal.due():
-            done = parts(meter=watched.meter.state(), bands=bands.state(), chooser=chooser.state())
-            journal.save(done | {"next": torch.tensor([row, calls.batch])})
-        if progress is not None:
-            progress(row * layout.plan.cols, layout.plan.rows * layout.plan.cols)
+    with NetworkCalls(settings.batch_tiles, plane.device) as calls, Finisher() as finisher:
+        if first.radius_px is not None:
+            return _exactly(plane, first, settings, sink, calls, finisher, journal, progress, started)
+        layout = lay_out(plane, first, settings, reference, avoid)
+        shown = settings.candidates(len(upscalers))
+        maker = RowMaker(
+            layout.plane, layout.plan, upscalers, critic, judge=judge, variants=shown, settings=settings, calls=calls,
+            reference=layout.reference,
+        )  # fmt: skip
+        size_px = (low.shape[2] * first.scale, low.shape[3] * first.scale)
+        watched = _WatchedSink(sink, layout, first.scale, size_px)
+        bands = _canvas(layout, first.scale, watched, settings, size_px)
+        chooser = _Chooser(layout, first.scale, settings.agreement)
+        row, rows, cols = 0, layout.plan.rows, layout.plan.cols
+        if journal is not None and (state := journal.load()) is not None:
+            row, calls.batch = (int(number) for number in state["next"])
+            for whole, name in ((watched.meter, "meter"), (bands, "bands"), (chooser, "chooser")):
+                whole.load(part(state, name))
+        with Ahead(maker, calls, rows) as ahead:
+            while row < rows:
+                candidates = ahead.make(row)
+                won = chooser.choose(row, candidates)
+                chosen = candidates.pictures[won, list(range(cols))]  # a copy: another row takes the candidates' place
+                chooser.remember(row, chosen)
+                finisher.begin(partial(bands.add_row, row, dict(enumerate(chosen))))
+                row += 1
+                if journal is not None and row < rows and journal.due():
+                    finisher.settle()
+                    done = parts(meter=watched.meter.state(), bands=bands.state(), chooser=chooser.state())
+                    journal.save(done | {"next": torch.tensor([row, calls.batch])})
+                if progress is not None:
+                    progress(row * cols, rows * cols)
+        finisher.settle()
     return Report(
         plan=layout.plan,
         variants=shown,
         winners=tuple(chooser.winners),
-        tiles=layout.plan.rows * layout.plan.cols,
+        tiles=rows * cols,
         batch_tiles=calls.batch,
         network_s=calls.seconds,
         sink_s=watched.seconds,
@@ -117,20 +122,24 @@ def _exactly(
     upscaler: Upscaler,
     settings: Settings,
     sink: Sink,
+    calls: NetworkCalls,
+    finisher: Finisher,
     journal: Journal | None,
     progress: Callable[[int, int], None] | None,
     started: float,
 ) -> Report:
     """A network that looks only so far: nothing to choose or to blend, tiles equal the whole picture."""
     assert upscaler.radius_px is not None
-    calls, timed = NetworkCalls(settings.batch_tiles, plane.device), TimedSink(sink)
+    timed = TimedSink(sink)
     core_px, scale = upscaler.window_px, upscaler.scale
     inner: Sink = timed
     if settings.wrap:
         pad_px = halo_of(upscaler.radius_px, upscaler.align_px)
         inner = CroppedSink(timed, pad_px * scale, pad_px * scale, plane.shape[2] * scale, plane.shape[3] * scale)
         plane = wrapped_by(plane, pad_px)
-    rows, cols = enlarge_exactly(plane, upscaler, inner, calls, core_px=core_px, journal=journal, progress=progress)
+    rows, cols = enlarge_exactly(
+        plane, upscaler, inner, calls, finisher, core_px=core_px, journal=journal, progress=progress
+    )
     height, width = plane.shape[2:]
     plan = TilePlan(
         height_px=height,
@@ -190,12 +199,12 @@ class _Chooser:
         self.winners.append(tuple(won))
         return won
 
-    def remember(self, row: int, chosen: list[Tensor]) -> None:
-        """Keep what the next row meets of the chosen tiles."""
+    def remember(self, row: int, chosen: Tensor) -> None:
+        """Keep what the next row meets of the chosen tiles (tiles, 3, tile, tile)."""
         starts = self._layout.plan.row_starts_px
         if row + 1 < len(starts) and self._agreement > 0:
             down_px = (starts[row + 1] - starts[row]) * self._scale
-            self._above = torch.stack([tile[:, down_px:] for tile in chosen])
+            self._above = chosen[:, :, down_px:]
 
     def state(self) -> dict[str, Tensor]:
         """All choices so far, to go on from in another process."""

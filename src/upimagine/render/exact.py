@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from torch import Tensor
 from upimagine.errors import UpimagineError
 from upimagine.render.journal import Journal
 from upimagine.render.network import NetworkCalls
+from upimagine.render.overlap import Finisher
 from upimagine.render.sinks import Sink, skip
 from upimagine.roles import Upscaler
 
@@ -54,6 +56,7 @@ def enlarge_exactly(
     upscaler: Upscaler,
     sink: Sink,
     calls: NetworkCalls,
+    finisher: Finisher,
     *,
     core_px: int,
     journal: Journal | None = None,
@@ -91,12 +94,14 @@ def enlarge_exactly(
                 raise
             core_px, calls.out_of_memory = smaller, False
             continue
-        sink.write_rows(strip.clamp_(-1.0, 1.0))
+        finisher.begin(partial(sink.write_rows, strip.clamp_(-1.0, 1.0)))
         top, rows = bottom, rows + 1
         if journal is not None and top < height and journal.due():
+            finisher.settle()
             journal.save({"next": torch.tensor([top, rows, core_px, calls.batch])})
         if progress is not None:
             progress(top * scale, height * scale)
+    finisher.settle()
     return rows, len(axis_spans(width, core_px, halo))
 
 

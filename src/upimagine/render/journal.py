@@ -10,7 +10,7 @@ from torch import Tensor
 class Journal(Protocol):
     """Keeps the state of one rendering beside its output.
 
-    The renderer asks `due` after each tile row, when all finished rows are with the sink, and saves if so. Whoever
+    The renderer asks `due` after each tile row and, if so, saves once all finished rows are with the sink. Whoever
     keeps the journal brings the sink back to the rows that it had then.
     """
 

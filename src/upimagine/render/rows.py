@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -19,11 +20,12 @@ from upimagine.roles import Critic, Upscaler
 
 _MEASURES = ("realism", "judged", "sharpness", "contrast", "fidelity")
 _CACHE_BYTES = 2 << 20
+_BUFFER_BYTES = 256 << 20  # a second buffer this large is worth its memory
 
 
 @dataclass(frozen=True)
 class CandidateRow:
-    """One tile row before the choice. ``pictures`` is written over by the next row."""
+    """One tile row before the choice. ``pictures`` is written over by the next row, or the one after it."""
 
     pictures: Tensor
     """(variants, tiles, 3, tile, tile) in [-1, 1]."""
@@ -32,7 +34,10 @@ class CandidateRow:
 
 
 class RowMaker:
-    """Makes candidate rows out of one plane (1, 3 + guide channels, h, w), into one buffer that serves every row."""
+    """Makes candidate rows out of one plane (1, 3 + guide channels, h, w), into buffers that serve every row.
+
+    With two `buffers`, which it takes unless they are large, a row stays as it is while the next one is made.
+    """
 
     def __init__(
         self,
@@ -67,7 +72,10 @@ class RowMaker:
         tile_bytes = 3 * self._tile_px**2 * 4
         self._chunk = max(1, _CACHE_BYTES // tile_bytes) if plane.device.type == "cpu" else settings.batch_tiles
         # Network outputs are copied out at once: a network may hand out the same memory at its next call.
-        self._pictures = torch.empty(len(variants), plan.cols, 3, self._tile_px, self._tile_px, device=plane.device)
+        shape = (len(variants), plan.cols, 3, self._tile_px, self._tile_px)
+        self.buffers = 2 if math.prod(shape) * 4 <= _BUFFER_BYTES else 1
+        self._buffers = [torch.empty(shape, device=plane.device) for _ in range(self.buffers)]
+        self._pictures = self._buffers[0]
 
     def make(self, row: int) -> CandidateRow:
         """Run the networks for one tile row.
@@ -75,6 +83,7 @@ class RowMaker:
         Raises UpimagineError when a network runs out of memory on a single tile, gives NaN or infinity, or gives
         another shape than its role promises.
         """
+        self._pictures = self._buffers[row % self.buffers]
         tiles = self._cut(row)
         cols = self._plan.cols
         jobs = len(self._variants) * cols  # job = variant · cols + col, as the pictures lie in memory

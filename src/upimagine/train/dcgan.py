@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from upimagine.nets.doubling import double_discriminator, double_generator
 from upimagine.train.anchor import Encoder, anchor_loss, noisy
 from upimagine.train.augment import POLICIES, diff_augment
 from upimagine.train.begin import begin_with, origin_of
+from upimagine.train.coarse import CoarseDistance
 from upimagine.train.engine import Engine
 from upimagine.train.grid import picture_grid
 from upimagine.train.squares import decode_squares
@@ -51,20 +53,33 @@ class DcganSettings:
     anchor_weight: float = 0.0  # of coming back from a training picture's code to its coarse colours; against sameness
     anchor_px: int = 32  # what counts as coarse: the picture shrunk to this
     anchor_noise: float = 0.5  # noise upon a code, as a share of its length
-    gamma: float = 0.0  # weight of R1, in every step; it calms a discriminator that is too sure
+    coarse_weight: float = 0.0  # of varying coarsely as the training pictures do, taken together; against sameness
+    gamma: float = 0.0  # weight of R1, which calms a discriminator that is too sure
+    gamma_every: int = 8  # steps from one R1 to the next, which weighs as much more
     init_from: Path | None = None  # begin with this generator model; one of half the size is doubled (half the width)
 
     def problem(self) -> str | None:
         """What is wrong with these settings, in words, or None."""
-        if self.size_px not in SIZES_PX:
-            return f"--size-px {self.size_px} cannot work; choose one of {', '.join(map(str, SIZES_PX))}"
-        if unknown := set(self.augment) - set(POLICIES):
-            return f"--augment {', '.join(sorted(unknown))} is unknown; choose among {', '.join(POLICIES)}"
-        if min(self.width, self.latent_dim, self.max_width or 1) < 1 or not 0 < self.learning_rate < 1:
-            return "--width, --max-width and --latent-dim must be at least 1, --learning-rate between 0 and 1"
-        if min(self.anchor_weight, self.anchor_noise, self.gamma) < 0 or self.anchor_px not in (4, 8, 16, 32, 64, 128):
-            return "--anchor-weight, --anchor-noise and --gamma must be 0 or more, --anchor-px a power of two from 4 on"
-        return None
+        unknown = set(self.augment) - set(POLICIES)
+        weights = ("anchor_weight", "anchor_noise", "coarse_weight", "gamma")
+        odd = [name.replace("_", "-") for name in weights if not 0 <= getattr(self, name) < math.inf]
+        checks = {
+            f"--size-px {self.size_px} cannot work; choose one of {', '.join(map(str, SIZES_PX))}": (
+                self.size_px not in SIZES_PX
+            ),
+            f"--augment {', '.join(sorted(unknown))} is unknown; choose among {', '.join(POLICIES)}": bool(unknown),
+            "--width, --max-width, --latent-dim and --gamma-every must be at least 1": (
+                min(self.width, self.latent_dim, self.max_width or 1, self.gamma_every) < 1
+            ),
+            f"--learning-rate {self.learning_rate} cannot work; use something between 0 and 1": (
+                not 0 < self.learning_rate < 1
+            ),
+            f"--{', --'.join(odd)} cannot work as given; use 0 or more": bool(odd),
+            f"--anchor-px {self.anchor_px} cannot work; use a power of two from 4 to 128": (
+                self.anchor_px not in (4, 8, 16, 32, 64, 128)
+            ),
+        }
+        return next((message for message, wrong in checks.items() if wrong), None)
 
 
 class DcganTask:
@@ -87,6 +102,7 @@ class DcganTask:
         if settings.anchor_weight > 0:
             self.nets["encoder"] = Encoder(settings.size_px, _ENCODER_WIDTH, settings.latent_dim)
             made_by = ("generator", "encoder")
+        self._coarse = CoarseDistance(self._pictures).to(engine.device) if settings.coarse_weight > 0 else None
         self.phases = [self._phase("discriminator", ("discriminator",)), self._phase("generator", made_by)]
 
     def _phase(self, name: str, nets: tuple[str, ...]) -> Phase:
@@ -132,20 +148,25 @@ class DcganTask:
         s, discriminator, policy = self._settings, self.nets["discriminator"], self._settings.augment
         if phase == "generator":
             loss = non_saturating_generator(discriminator(diff_augment(made["fake"].float(), policy)))
-            if s.anchor_weight == 0:
-                return loss, {"loss": loss}
-            anchored, plotted = anchor_loss(made["back"], batch["real"], made["codes"], s.anchor_px)
-            # Gently at first: an encoder that knows nothing yet would only disturb the generator.
-            weight = s.anchor_weight * min(1.0, (step + 1) * len(batch["real"]) / _ANCHOR_RISE)
-            return loss + weight * anchored, {"loss": loss} | plotted
-        shown = batch["real"].detach().requires_grad_(s.gamma > 0)
+            plotted = {"loss": loss}
+            if self._coarse is not None:
+                plotted["coarse"] = self._coarse(made["fake"])
+                loss = loss + s.coarse_weight * plotted["coarse"]
+            if s.anchor_weight > 0:
+                anchored, numbers = anchor_loss(made["back"], batch["real"], made["codes"], s.anchor_px)
+                # Gently at first: an encoder that knows nothing yet would only disturb the generator.
+                loss = loss + s.anchor_weight * min(1.0, (step + 1) * len(batch["real"]) / _ANCHOR_RISE) * anchored
+                plotted |= numbers
+            return loss, plotted
+        calmed = s.gamma > 0 and step % s.gamma_every == 0  # lazily (Karras et al. 2020, 1912.04958)
+        shown = batch["real"].detach().requires_grad_(calmed)
         real = discriminator(diff_augment(shown, policy))
         fake = discriminator(diff_augment(made["fake"].detach().float(), policy))
         loss = non_saturating_discriminator(real, fake)
         plotted = {"loss": loss, "real": real.float().mean(), "fake": fake.float().mean()}
-        if s.gamma > 0:
+        if calmed:
             plotted["r1"] = r1_penalty(real, shown)
-            loss = loss + s.gamma / 2 * plotted["r1"]
+            loss = loss + s.gamma_every * s.gamma / 2 * plotted["r1"]
         return loss, plotted
 
     def _latents(self, count: int, seed: int) -> Tensor:

@@ -211,16 +211,16 @@ class _Means:
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
-        self._count = 0
+        self._counts: dict[str, int] = {}  # some numbers are not plotted in every step
 
     def add(self, numbers: dict[str, Tensor]) -> None:
         for name, value in numbers.items():
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
-        self._count += 1
+            self._counts[name] = self._counts.get(name, 0) + 1
 
     def take(self) -> dict[str, float]:
-        means = {name: float(value) / max(self._count, 1) for name, value in self._sums.items()}
-        self._sums, self._count = {}, 0
+        means = {name: float(value) / self._counts[name] for name, value in self._sums.items()}
+        self._sums, self._counts = {}, {}
         return means
 
 
