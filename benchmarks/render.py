@@ -170,7 +170,7 @@ class Nearest:
         return tiles.repeat_interleave(8, 2).repeat_interleave(8, 3)
 torch.set_num_threads(int(sys.argv[4]))
 height, width, out = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
-low = torch.rand(1, 3, height // 8, width // 8) * 1.6 - 0.8
+low = torch.rand(1, 3, height // 8, width // 8).mul_(1.6).sub_(0.8)
 began = time.perf_counter()
 with pixels.Canvas(out, height, width, bit_depth=8, overwrite=True,
                    encoding=pixels.Encoding(compression="none")) as canvas:
@@ -261,7 +261,7 @@ from pathlib import Path
 from upimagine.make.machine import settle
 from upimagine.make.picture import enlarge
 print("begun", flush=True)
-enlarge(Path(sys.argv[1]), Path(sys.argv[2]), to_px=2048, models=("detail-x8",), machine=settle("cpu", None, 2),
+enlarge(Path(sys.argv[1]), Path(sys.argv[2]), to_px=2048, models=("detail-x8",), machine=settle(threads=2),
         save_every_s=0)
 """
 

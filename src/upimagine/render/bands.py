@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from upimagine.render.plan import TilePlan
-from upimagine.render.sinks import Sink, skip
+from upimagine.render.sinks import Sink, in_strips, skip
 from upimagine.render.windows import Ramp, axis_windows, support
 
 
@@ -77,10 +77,11 @@ class Bands:
         top = self._tops[row]
         done = self._sums.shape[1] if last else self._tops[row + 1] - top
         kept = min(top + done, self._height_px) - top
-        if kept > 0:
-            strip = self._sums[:, :kept, : self._width_px].clamp_(-1.0, 1.0)
+        for first, after in in_strips(kept):
+            strip = self._sums[:, first:after, : self._width_px].clamp_(-1.0, 1.0)
             self._sink.write_rows(torch.empty(strip.shape).copy_(strip))
         rest = self._sums.shape[1] - done
-        moved = self._sums[:, done:]
-        self._sums[:, :rest] = moved.clone() if rest > done else moved  # the two overlap when the step is short
+        for first in range(0, rest, done):  # piece by piece, as the two places overlap when the step is short
+            after = min(first + done, rest)
+            self._sums[:, first:after] = self._sums[:, first + done : after + done]
         self._sums[:, rest:] = 0.0

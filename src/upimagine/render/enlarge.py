@@ -93,9 +93,13 @@ def enlarge(
             while row < rows:
                 candidates = ahead.make(row)
                 won = chooser.choose(row, candidates)
-                chosen = candidates.pictures[won, list(range(cols))]  # a copy: another row takes the candidates' place
+                chosen = [candidates.pictures[winner, col] for col, winner in enumerate(won)]
+                if maker.buffers > 1:  # copies, as another row takes the candidates' place while these are joined
+                    chosen = [tile.clone() for tile in chosen]
                 chooser.remember(row, chosen)
                 finisher.begin(partial(bands.add_row, row, dict(enumerate(chosen))))
+                if maker.buffers == 1:
+                    finisher.settle()
                 row += 1
                 if journal is not None and row < rows and journal.due():
                     finisher.settle()
@@ -199,12 +203,12 @@ class _Chooser:
         self.winners.append(tuple(won))
         return won
 
-    def remember(self, row: int, chosen: Tensor) -> None:
-        """Keep what the next row meets of the chosen tiles (tiles, 3, tile, tile)."""
+    def remember(self, row: int, chosen: list[Tensor]) -> None:
+        """Keep what the next row meets of the chosen tiles."""
         starts = self._layout.plan.row_starts_px
         if row + 1 < len(starts) and self._agreement > 0:
             down_px = (starts[row + 1] - starts[row]) * self._scale
-            self._above = chosen[:, :, down_px:]
+            self._above = torch.stack([tile[:, down_px:] for tile in chosen])
 
     def state(self) -> dict[str, Tensor]:
         """All choices so far, to go on from in another process."""

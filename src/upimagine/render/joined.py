@@ -12,7 +12,7 @@ from torch import Tensor
 
 from upimagine.render.joins import Floats, cuts, join
 from upimagine.render.plan import TilePlan
-from upimagine.render.sinks import Sink, skip
+from upimagine.render.sinks import Sink, in_strips, skip
 
 Blend = Literal["feather", "cut", "multiband"]
 
@@ -63,8 +63,8 @@ class JoinedBands:
         done = self._tile_px if last else self._plan.row_starts_px[row + 1] * self._scale - top
         self._above = None if last else strip[done:].copy()
         kept = min(top + done, self._height_px) - top
-        if kept > 0:
-            rows = torch.from_numpy(np.ascontiguousarray(strip[:kept, : self._width_px].transpose(2, 0, 1)))
+        for first, after in in_strips(kept):
+            rows = torch.from_numpy(np.ascontiguousarray(strip[first:after, : self._width_px].transpose(2, 0, 1)))
             self._sink.write_rows(rows.clamp_(-1.0, 1.0))
 
     def state(self) -> dict[str, Tensor]:

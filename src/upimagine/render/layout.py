@@ -76,9 +76,11 @@ def join_guide(low: Tensor, guide: Tensor | None, upscaler: Upscaler) -> Tensor:
     """
     if low.ndim != 4 or low.shape[:2] != (1, 3) or 0 in low.shape:
         raise UpimagineError(f"picture of shape {tuple(low.shape)}: enlarge takes (1, 3, height, width)")
-    if not low.isfinite().all():
+    if not torch.stack(torch.aminmax(low)).isfinite().all():  # both are NaN when one pixel is
         raise UpimagineError("picture holds NaN or infinity: read it again, or repeat the stage that made it")
     channels = upscaler.guide_channels
+    if channels == 0 and guide is None:
+        return low.float()
     if guide is None:
         guide = low.new_full((1, channels, *low.shape[2:]), -1.0)
     if guide.shape != (1, channels, *low.shape[2:]):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Protocol
 
 import torch
 from torch import Tensor
+
+_STRIP_ROWS = 64
 
 
 class Sink(Protocol):
@@ -72,6 +75,11 @@ class TimedSink:
         started = time.perf_counter()
         self._sink.write_rows(rows)
         self.seconds += time.perf_counter() - started
+
+
+def in_strips(rows: int) -> Iterator[tuple[int, int]]:
+    """First row and the row after the last of strips that wide pictures are handed on in, to save memory."""
+    return ((first, min(first + _STRIP_ROWS, rows)) for first in range(0, rows, _STRIP_ROWS))
 
 
 def skip(sink: Sink, rows: int) -> None:
