@@ -20,7 +20,7 @@ from upimagine.roles import Critic, Upscaler
 
 _MEASURES = ("realism", "judged", "sharpness", "contrast", "fidelity")
 _CACHE_BYTES = 2 << 20
-_BUFFER_BYTES = 256 << 20  # a second buffer this large is worth its memory
+_BUFFER_BYTES = 96 << 20  # up to here a second buffer is worth its memory
 
 
 @dataclass(frozen=True)

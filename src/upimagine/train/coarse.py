@@ -18,6 +18,7 @@ _PX = 32  # how coarse
 _MOST_SEEN = 2048  # pictures that stand for all
 _MOST_COMPONENTS = 256
 _PICTURES_A_COMPONENT = 4  # fewer would make components of single pictures
+_LEAST_SPREAD = 0.01  # of the first component's; what varies less counts for less, as it may be but rounding
 _LINES = 64  # drawn afresh in every step
 
 
@@ -39,9 +40,9 @@ class CoarseDistance(nn.Module):
         centre = coarse.mean(dim=0)
         count = max(1, min(_MOST_COMPONENTS, len(some) // _PICTURES_A_COMPONENT))
         _, spreads, basis = torch.linalg.svd(coarse - centre, full_matrices=False)
-        scale = spreads[:count] / max(1, len(some) - 1) ** 0.5
+        scale = spreads[:count].clamp_min(float(spreads[0]) * _LEAST_SPREAD + 1e-6) / max(1, len(some) - 1) ** 0.5
         self.register_buffer("centre", centre, persistent=False)
-        self.register_buffer("components", (basis[:count] / scale[:, None].clamp_min(1e-6)).T, persistent=False)
+        self.register_buffer("components", (basis[:count] / scale[:, None]).T, persistent=False)
         self.register_buffer("seen", (coarse - centre) @ self.components, persistent=False)
 
     def forward(self, made: Tensor) -> Tensor:
