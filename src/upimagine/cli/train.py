@@ -15,6 +15,7 @@ from upimagine.data.tiles import TileAugment
 from upimagine.errors import UpimagineError
 from upimagine.train.dcgan import DcganSettings, make_dcgan_task
 from upimagine.train.engine import Engine
+from upimagine.train.enhance import EnhanceSettings, make_enhance_task
 from upimagine.train.loop import Outcome, Progress, fit
 from upimagine.train.progressive import ProgressiveSettings, make_progressive_task
 from upimagine.train.settings import LoopSettings
@@ -67,8 +68,23 @@ class Upres:
     """print the result as one JSON object"""
 
 
+@dataclass(frozen=True)
+class Enhance:
+    """An up-imaginer x4 for tiny pictures (EnhanceGAN), stage after stage, from some hundreds of pictures."""
+
+    data: Folders
+    """a folder of pictures; give it several times for several folders"""
+    out: Annotated[Path, arg(aliases=["-o"])]
+    """folder of the run; the same folder again goes on where it stopped"""
+    task: EnhanceSettings = field(default_factory=EnhanceSettings)
+    loop: LoopSettings = field(default_factory=LoopSettings)
+    json: bool = False
+    """print the result as one JSON object"""
+
+
 Arguments = (
     Annotated[Dcgan, subcommand(name="dcgan")]
+    | Annotated[Enhance, subcommand(name="enhance")]
     | Annotated[Progressive, subcommand(name="progressive")]
     | Annotated[Upres, subcommand(name="upres")]
 )
@@ -76,7 +92,7 @@ Arguments = (
 
 def run(arguments: list[str]) -> int:
     """Parse, train, print."""
-    chosen: Dcgan | Progressive | Upres = parse(Arguments, "train", arguments)  # type: ignore[arg-type]
+    chosen: Dcgan | Enhance | Progressive | Upres = parse(Arguments, "train", arguments)  # type: ignore[arg-type]
     skipped: list[str] = []
 
     def on_skip(path: Path, reason: str) -> None:
@@ -89,6 +105,8 @@ def run(arguments: list[str]) -> int:
     make_task: Callable[[Engine], Task]
     if isinstance(chosen, Dcgan):
         make_task = make_dcgan_task(folders, chosen.task, chosen.loop.seed, on_skip)
+    elif isinstance(chosen, Enhance):
+        make_task = make_enhance_task(folders, chosen.task, chosen.loop.seed, on_skip)
     elif isinstance(chosen, Progressive):
         make_task = make_progressive_task(folders, chosen.task, chosen.loop.seed, chosen.loop.batch, on_skip)
     else:

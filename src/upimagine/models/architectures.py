@@ -8,12 +8,14 @@ from typing import Any
 from torch import nn
 
 from upimagine.nets.dcgan import DcganDiscriminator, DcganGenerator
+from upimagine.nets.enhance import EnhanceGan
 from upimagine.nets.growing import GrowingDiscriminator, GrowingGenerator
 from upimagine.nets.jnet import JNet, JNetDiscriminator
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "dcgan": DcganGenerator,
     "dcgan-discriminator": DcganDiscriminator,
+    "enhance": EnhanceGan,
     "growing": GrowingGenerator,
     "growing-discriminator": GrowingDiscriminator,
     "jnet": JNet,
