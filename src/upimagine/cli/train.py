@@ -16,6 +16,7 @@ from upimagine.errors import UpimagineError
 from upimagine.train.dcgan import DcganSettings, make_dcgan_task
 from upimagine.train.engine import Engine
 from upimagine.train.loop import Outcome, Progress, fit
+from upimagine.train.pix2pix import Pix2pixSettings, make_pix2pix_task
 from upimagine.train.progressive import ProgressiveSettings, make_progressive_task
 from upimagine.train.settings import LoopSettings
 from upimagine.train.task import Task
@@ -67,16 +68,31 @@ class Upres:
     """print the result as one JSON object"""
 
 
+@dataclass(frozen=True)
+class Pix2pix:
+    """From pictures to pictures (U-Net and PatchGAN), from some hundreds of pairs; as it comes, an up-imaginer x8."""
+
+    data: Folders
+    """a folder of pictures, or of pairs; give it several times for several folders"""
+    out: Annotated[Path, arg(aliases=["-o"])]
+    """folder of the run; the same folder again goes on where it stopped"""
+    task: Pix2pixSettings = field(default_factory=Pix2pixSettings)
+    loop: LoopSettings = field(default_factory=lambda: LoopSettings(kimg=80.0, batch=1))
+    json: bool = False
+    """print the result as one JSON object"""
+
+
 Arguments = (
     Annotated[Dcgan, subcommand(name="dcgan")]
     | Annotated[Progressive, subcommand(name="progressive")]
     | Annotated[Upres, subcommand(name="upres")]
+    | Annotated[Pix2pix, subcommand(name="pix2pix")]
 )
 
 
 def run(arguments: list[str]) -> int:
     """Parse, train, print."""
-    chosen: Dcgan | Progressive | Upres = parse(Arguments, "train", arguments)  # type: ignore[arg-type]
+    chosen: Dcgan | Progressive | Upres | Pix2pix = parse(Arguments, "train", arguments)  # type: ignore[arg-type]
     skipped: list[str] = []
 
     def on_skip(path: Path, reason: str) -> None:
@@ -91,8 +107,12 @@ def run(arguments: list[str]) -> int:
         make_task = make_dcgan_task(folders, chosen.task, chosen.loop.seed, on_skip)
     elif isinstance(chosen, Progressive):
         make_task = make_progressive_task(folders, chosen.task, chosen.loop.seed, chosen.loop.batch, on_skip)
+    elif isinstance(chosen, Pix2pix):
+        make_task = make_pix2pix_task(folders, chosen.task, chosen.loop.seed, on_skip)
     else:
         make_task = make_upres_task(folders, chosen.task, chosen.augment, chosen.loop.seed, on_skip)
+    if skipped:
+        warn(f"upimagine train: {len(skipped)} files were passed over")
     outcome = fit(make_task, chosen.loop, chosen.out, _show)
     return _report(outcome, chosen.out, chosen.json, skipped)
 
