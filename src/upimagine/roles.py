@@ -31,7 +31,7 @@ class Upscaler(Protocol):
     """Small tiles to large ones, with invented detail."""
 
     scale: int
-    """Output pixels for an input pixel, along a side: 1 to 16."""
+    """Output pixels for an input pixel, along a side: 1 to 32."""
     window_px: int
     """Side of the square input tile in low-res pixels."""
     guide_channels: int
@@ -58,8 +58,8 @@ class Translator(Protocol):
     window_px: int
     """Side of the square tile."""
 
-    def translate(self, tiles: Tensor) -> Tensor:
-        """(N, 3, window_px, window_px) to the same shape."""
+    def translate(self, tiles: Tensor, seed: int = 0) -> Tensor:
+        """(N, 3, window_px, window_px) to the same shape. `seed` varies what is left to chance, if anything is."""
         ...
 
 

@@ -11,6 +11,7 @@ from upimagine.nets.dcgan import DcganDiscriminator, DcganGenerator
 from upimagine.nets.enhance import EnhanceGan
 from upimagine.nets.growing import GrowingDiscriminator, GrowingGenerator
 from upimagine.nets.jnet import JNet, JNetDiscriminator
+from upimagine.nets.pix2pix import PatchDiscriminator, UNet
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "dcgan": DcganGenerator,
@@ -20,6 +21,8 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "growing-discriminator": GrowingDiscriminator,
     "jnet": JNet,
     "jnet-discriminator": JNetDiscriminator,
+    "patch-discriminator": PatchDiscriminator,
+    "unet": UNet,
 }
 
 

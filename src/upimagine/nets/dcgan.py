@@ -135,8 +135,9 @@ class DcganDiscriminator(nn.Module):
 
 
 @torch.no_grad()
-def calibrate_batch_norm(generator: DcganGenerator, latents: list[Tensor]) -> None:
-    """Set the running batch-norm statistics to the plain mean over the given latent batches, in place.
+def calibrate_batch_norm(generator: nn.Module, latents: list[Tensor]) -> None:
+    """Set the running batch-norm statistics to the plain mean over the given batches of latents (or other inputs of
+    the network), in place.
 
     Averaged (EMA) weights were never run while training, so their running statistics belong to other weights; this
     makes them right again.
