@@ -16,6 +16,7 @@ from upimagine.errors import UpimagineError
 from upimagine.train.dcgan import DcganSettings, make_dcgan_task
 from upimagine.train.engine import Engine
 from upimagine.train.enhance import EnhanceSettings, make_enhance_task
+from upimagine.train.fastgan import FastganSettings, make_fastgan_task
 from upimagine.train.loop import Outcome, Progress, fit
 from upimagine.train.progressive import ProgressiveSettings, make_progressive_task
 from upimagine.train.settings import LoopSettings
@@ -35,6 +36,20 @@ class Dcgan:
     """folder of the run; the same folder again goes on where it stopped"""
     task: DcganSettings = field(default_factory=DcganSettings)
     loop: LoopSettings = field(default_factory=LoopSettings)
+    json: bool = False
+    """print the result as one JSON object"""
+
+
+@dataclass(frozen=True)
+class Fastgan:
+    """A generator of pictures up to 512 px (FastGAN), from some dozens of pictures."""
+
+    data: Folders
+    """a folder of pictures; give it several times for several folders"""
+    out: Annotated[Path, arg(aliases=["-o"])]
+    """folder of the run; the same folder again goes on where it stopped"""
+    task: FastganSettings = field(default_factory=FastganSettings)
+    loop: LoopSettings = field(default_factory=lambda: LoopSettings(batch=8))
     json: bool = False
     """print the result as one JSON object"""
 
@@ -85,6 +100,7 @@ class Enhance:
 Arguments = (
     Annotated[Dcgan, subcommand(name="dcgan")]
     | Annotated[Enhance, subcommand(name="enhance")]
+    | Annotated[Fastgan, subcommand(name="fastgan")]
     | Annotated[Progressive, subcommand(name="progressive")]
     | Annotated[Upres, subcommand(name="upres")]
 )
@@ -92,7 +108,7 @@ Arguments = (
 
 def run(arguments: list[str]) -> int:
     """Parse, train, print."""
-    chosen: Dcgan | Enhance | Progressive | Upres = parse(Arguments, "train", arguments)  # type: ignore[arg-type]
+    chosen: Dcgan | Enhance | Fastgan | Progressive | Upres = parse(Arguments, "train", arguments)  # type: ignore[arg-type]
     skipped: list[str] = []
 
     def on_skip(path: Path, reason: str) -> None:
@@ -107,6 +123,8 @@ def run(arguments: list[str]) -> int:
         make_task = make_dcgan_task(folders, chosen.task, chosen.loop.seed, on_skip)
     elif isinstance(chosen, Enhance):
         make_task = make_enhance_task(folders, chosen.task, chosen.loop.seed, on_skip)
+    elif isinstance(chosen, Fastgan):
+        make_task = make_fastgan_task(folders, chosen.task, chosen.loop.seed, on_skip)
     elif isinstance(chosen, Progressive):
         make_task = make_progressive_task(folders, chosen.task, chosen.loop.seed, chosen.loop.batch, on_skip)
     else:

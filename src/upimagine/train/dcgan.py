@@ -71,9 +71,7 @@ class DcganSettings:
             "--width, --max-width, --latent-dim and --gamma-every must be at least 1": (
                 min(self.width, self.latent_dim, self.max_width or 1, self.gamma_every) < 1
             ),
-            f"--learning-rate between 0 and 1, not {self.learning_rate}": (
-                not 0 < self.learning_rate < 1
-            ),
+            f"--learning-rate between 0 and 1, not {self.learning_rate}": (not 0 < self.learning_rate < 1),
             f"--{', --'.join(odd)} cannot work as given; use 0 or more": bool(odd),
             f"--anchor-px {self.anchor_px} cannot work; use a power of two from 4 to 128": (
                 self.anchor_px not in (4, 8, 16, 32, 64, 128)
