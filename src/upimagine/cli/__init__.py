@@ -14,7 +14,7 @@ VERBS = {
     "enlarge": "up-imagine pictures to any size",
     "translate": "turn pictures into others, as pix2pix has learned to",
     "sample": "make pictures from noise, ranked, with a contact sheet",
-    "train": "train a model on a folder of pictures: dcgan, progressive, upres, pix2pix",
+    "train": "train a model on a folder of pictures: dcgan, enhance, fastgan, pix2pix, progressive, upres",
     "again": "make the same pixels again from the recipe inside a picture",
     "models": "list the built-in models, or describe one",
 }

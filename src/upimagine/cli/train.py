@@ -16,6 +16,7 @@ from upimagine.errors import UpimagineError
 from upimagine.train.dcgan import DcganSettings, make_dcgan_task
 from upimagine.train.engine import Engine
 from upimagine.train.enhance import EnhanceSettings, make_enhance_task
+from upimagine.train.fastgan import FastganSettings, make_fastgan_task
 from upimagine.train.loop import Outcome, Progress, fit
 from upimagine.train.pix2pix import Pix2pixSettings, make_pix2pix_task
 from upimagine.train.progressive import ProgressiveSettings, make_progressive_task
@@ -49,6 +50,18 @@ class Dcgan(_Run):
     def begin(self, on_skip: OnSkip) -> Callable[[Engine], Task]:
         """Read the pictures."""
         return make_dcgan_task(list(self.data), self.task, self.loop.seed, on_skip)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fastgan(_Run):
+    """A generator of pictures up to 512 px (FastGAN), from some dozens of pictures."""
+
+    task: FastganSettings = field(default_factory=FastganSettings)
+    loop: LoopSettings = field(default_factory=lambda: LoopSettings(batch=8))
+
+    def begin(self, on_skip: OnSkip) -> Callable[[Engine], Task]:
+        """Read the pictures."""
+        return make_fastgan_task(list(self.data), self.task, self.loop.seed, on_skip)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,10 +113,11 @@ class Pix2pix(_Run):
         return make_pix2pix_task(list(self.data), self.task, self.loop.seed, on_skip)
 
 
-Chosen = Dcgan | Enhance | Pix2pix | Progressive | Upres
+Chosen = Dcgan | Enhance | Fastgan | Pix2pix | Progressive | Upres
 Arguments = (
     Annotated[Dcgan, subcommand(name="dcgan")]
     | Annotated[Enhance, subcommand(name="enhance")]
+    | Annotated[Fastgan, subcommand(name="fastgan")]
     | Annotated[Pix2pix, subcommand(name="pix2pix")]
     | Annotated[Progressive, subcommand(name="progressive")]
     | Annotated[Upres, subcommand(name="upres")]

@@ -17,6 +17,16 @@ def non_saturating_generator(fake_logits: Tensor) -> Tensor:
     return F.softplus(-fake_logits.float()).mean()
 
 
+def hinge_discriminator(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """E relu(1 - s_real) + E relu(1 + s_fake) (1705.02894, 1802.05957): what is judged clearly enough costs nothing."""
+    return F.relu(1 - real_logits.float()).mean() + F.relu(1 + fake_logits.float()).mean()
+
+
+def hinge_generator(fake_logits: Tensor) -> Tensor:
+    """-E s_fake, the generator's side of the hinge loss (1705.02894, 1802.05957)."""
+    return -fake_logits.float().mean()
+
+
 def r1_penalty(real_logits: Tensor, pictures: Tensor) -> Tensor:
     """E ||grad_x D(x)||^2 over real pictures (Mescheder et al. 2018, 1801.04406), to be weighted by gamma / 2.
 

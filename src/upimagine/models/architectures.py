@@ -9,6 +9,7 @@ from torch import nn
 
 from upimagine.nets.dcgan import DcganDiscriminator, DcganGenerator
 from upimagine.nets.enhance import EnhanceGan
+from upimagine.nets.fastgan import FastganDiscriminator, FastganGenerator
 from upimagine.nets.growing import GrowingDiscriminator, GrowingGenerator
 from upimagine.nets.jnet import JNet, JNetDiscriminator
 from upimagine.nets.pix2pix import PatchDiscriminator, UNet
@@ -17,6 +18,8 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "dcgan": DcganGenerator,
     "dcgan-discriminator": DcganDiscriminator,
     "enhance": EnhanceGan,
+    "fastgan": FastganGenerator,
+    "fastgan-discriminator": FastganDiscriminator,
     "growing": GrowingGenerator,
     "growing-discriminator": GrowingDiscriminator,
     "jnet": JNet,

@@ -139,6 +139,8 @@ def calibrate_batch_norm(generator: nn.Module, latents: list[Tensor]) -> None:
     """Set the running batch-norm statistics to the plain mean over the given batches of latents (or other inputs of
     the network), in place.
 
+    All but batch norm runs as in evaluation mode, for which the statistics are.
+
     Averaged (EMA) weights were never run while training, so their running statistics belong to other weights; this
     makes them right again.
     """
@@ -148,7 +150,9 @@ def calibrate_batch_norm(generator: nn.Module, latents: list[Tensor]) -> None:
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # cumulative mean
-    generator.train()
+    generator.eval()
+    for norm in norms:
+        norm.train()
     for batch in latents:
         generator(batch)
     generator.train(training)
