@@ -168,3 +168,15 @@ def test_the_report_fits_into_json_and_progress_reaches_the_end() -> None:
     assert len(told["winners"]) == report.plan.rows
     assert 0 < report.network_s < report.total_s
     assert 0 < report.outside_share < 1
+
+
+def test_inference_mode_around_it_changes_nothing() -> None:
+    """Tensors made in that mode could not be changed by the threads that finish tiles."""
+    settings = Settings(stride_px=5, feather_px=6)
+    wanted, _ = render(plane(), inventing(), settings)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    with torch.inference_mode():
+        found, _ = render(plane(), inventing(), settings)
+    torch.set_num_threads(before)
+    assert torch.equal(found, wanted)

@@ -2,8 +2,9 @@
 
 Tensors are NCHW float32 in [-1, 1], RGB, sRGB-encoded, unless a line says otherwise. Any object with these members
 takes part; nothing has to be inherited or registered. Objects are called under ``torch.inference_mode`` and must not
-depend on batch mates: the same row gives the same picture in any batch. On a processor several threads may call at once:
-one that keeps anything between calls, such as memory that it hands out again, must guard it (torch modules need not).
+depend on batch mates: the same row gives the same picture in any batch. On a processor several threads may call at
+once: one that keeps anything between calls, such as memory that it hands out again, must guard it (torch modules need
+not).
 """
 
 from __future__ import annotations
