@@ -204,7 +204,7 @@ def test_learning_rate_and_precision_may_change_on_the_way(pictures: Path, tmp_p
     [
         (["dcgan", "--size-px", "96"], "choose one of 64, 128, 256"),
         (["dcgan", "--augment", "solarise"], "solarise is unknown"),
-        (["dcgan", "--learning-rate", "0"], "--learning-rate between"),
+        (["dcgan", "--learning-rate", "0"], "--learning-rate 0.0 cannot work"),
         (["dcgan", "--seed", "-1"], "--seed -1 cannot work"),
         (["dcgan", "--tick-kimg", "0"], "--tick-kimg 0.0 cannot work"),
         (["dcgan", "--threads", "-1"], "--threads -1 cannot work"),

@@ -7,11 +7,14 @@ from typing import Any
 
 from torch import nn
 
+from upimagine.nets.began import BeganAutoencoder, BeganGenerator
 from upimagine.nets.dcgan import DcganDiscriminator, DcganGenerator
 from upimagine.nets.growing import GrowingDiscriminator, GrowingGenerator
 from upimagine.nets.jnet import JNet, JNetDiscriminator
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+    "began": BeganGenerator,
+    "began-autoencoder": BeganAutoencoder,
     "dcgan": DcganGenerator,
     "dcgan-discriminator": DcganDiscriminator,
     "growing": GrowingGenerator,
