@@ -49,6 +49,7 @@ from upimagine.train.squares import decode_squares
 from upimagine.train.task import Batch, Phase
 
 GeneratorName = Literal["dcgan", "began"]
+Auto = Literal["auto"]
 
 _LATENT_DIM: dict[GeneratorName, int] = {"dcgan": 100, "began": 64}
 _ENCODER_WIDTH, _ENCODER_RATE = 16, 2e-3
@@ -62,16 +63,16 @@ class DcganSettings:
 
     size_px: int = 128  # 64, 128 or 256
     objective: ObjectiveName = "non-saturating"  # what the two networks play; the options below fit it if left away
-    generator: GeneratorName | None = None  # None: dcgan, and began for the objective began
+    generator: GeneratorName | Auto = "auto"  # auto: dcgan, and began for the objective began
     width: int = 64  # channels of the widest layer's eighth (64 px) or sixteenth (128 px); of every layer of began
     max_width: int | None = None  # cap on channels, which saves most of the parameters
     latent_dim: int | None = None  # length of the latent vector; None: 100, and 64 for began
-    norm: Norm | None = None  # of the discriminator; None: batch, spectral for hinge, layer for gradient penalties
-    optimizer: OptimizerName | None = None  # None: adam, and rmsprop for wgan
+    norm: Norm | Auto = "auto"  # of the discriminator; auto: batch, spectral for hinge, layer for gradient penalties
+    optimizer: OptimizerName | Auto = "auto"  # auto: adam, and rmsprop for wgan
     learning_rate: float | None = None  # of both networks; None: 2e-4, wgan 5e-5, wgan-gp, cramer and began 1e-4
     beta1: float | None = None  # Adam's; None: 0.5 (0.9 oscillates, Radford et al.), and 0 for wgan-gp
     beta2: float | None = None  # Adam's; None: 0.999, and 0.9 for wgan-gp and cramer
-    critic_steps: int | None = None  # of the discriminator for each of the generator; None: 1, wgan's and cramer 5
+    critic_steps: int | None = None  # of the discriminator, for one of the generator; None: 1, wgan (-gp) and cramer 5
     clip: float | None = None  # bound on the weights of wgan's critic; None: 0.01
     penalty_weight: float | None = None  # of the gradient penalty of wgan-gp and cramer; None: 10
     diversity: float | None = None  # began: error of made pictures over that of real ones; None: 0.5; less is cleaner
@@ -93,7 +94,9 @@ class DcganSettings:
 
     def generator_name(self) -> GeneratorName:
         """The generator's kind: what was chosen, or what goes with the objective."""
-        return self.generator or ("began" if self.objective == "began" else "dcgan")
+        if self.generator != "auto":
+            return self.generator
+        return "began" if self.objective == "began" else "dcgan"
 
     def latent_length(self) -> int:
         """Length of the latent vector: what was chosen, or what its authors gave the generator."""
@@ -101,7 +104,7 @@ class DcganSettings:
 
     def _given(self) -> dict[str, Any]:
         names = {field.name for field in fields(Training)} & {field.name for field in fields(self)}
-        return {name: getattr(self, name) for name in sorted(names) if getattr(self, name) is not None}
+        return {name: getattr(self, name) for name in sorted(names) if getattr(self, name) not in (None, "auto")}
 
     def problem(self) -> str | None:
         """What is wrong with these settings, in words, or None."""
