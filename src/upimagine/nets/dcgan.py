@@ -161,8 +161,11 @@ def _init_for_leaky(module: nn.Module) -> None:
 
 
 @torch.no_grad()
-def calibrate_batch_norm(generator: DcganGenerator, latents: list[Tensor]) -> None:
-    """Set the running batch-norm statistics to the plain mean over the given latent batches, in place.
+def calibrate_batch_norm(generator: nn.Module, latents: list[Tensor]) -> None:
+    """Set the running batch-norm statistics to the plain mean over the given batches of latents (or other inputs of
+    the network), in place.
+
+    All but batch norm runs as in evaluation mode, for which the statistics are.
 
     Averaged (EMA) weights were never run while training, so their running statistics belong to other weights; this
     makes them right again.
@@ -173,7 +176,9 @@ def calibrate_batch_norm(generator: DcganGenerator, latents: list[Tensor]) -> No
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # cumulative mean
-    generator.train()
+    generator.eval()
+    for norm in norms:
+        norm.train()
     for batch in latents:
         generator(batch)
     generator.train(training)

@@ -132,9 +132,7 @@ def training_problem(name: ObjectiveName, given: dict[str, Any], r1: bool, sprea
         f"{objective} cannot go with --gamma: {kind.r1}; leave --gamma away": bool(r1 and kind.r1),
         f"{objective} cannot go with --minibatch-spread: {kind.spread}; leave it away": bool(spread and kind.spread),
         "--beta1 and --beta2 must be at least 0 and below 1": not (0 <= training.beta1 < 1 and 0 <= training.beta2 < 1),
-        f"--learning-rate {training.learning_rate} cannot work; use something between 0 and 1": (
-            not 0 < training.learning_rate < 1
-        ),
+        f"--learning-rate between 0 and 1, not {training.learning_rate}": not 0 < training.learning_rate < 1,
         f"--critic-steps {training.critic_steps} cannot work; use at least 1": training.critic_steps < 1,
         f"--clip {training.clip} cannot work; use a small number above 0": (
             not 0 < (1 if training.clip is None else training.clip) < math.inf
