@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from upimagine.nets.began import BeganAutoencoder, BeganGenerator
 from upimagine.nets.dcgan import DcganDiscriminator, DcganGenerator
 from upimagine.nets.enhance import EnhanceGan
 from upimagine.nets.fastgan import FastganDiscriminator, FastganGenerator
@@ -15,6 +16,8 @@ from upimagine.nets.jnet import JNet, JNetDiscriminator
 from upimagine.nets.pix2pix import PatchDiscriminator, UNet
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+    "began": BeganGenerator,
+    "began-autoencoder": BeganAutoencoder,
     "dcgan": DcganGenerator,
     "dcgan-discriminator": DcganDiscriminator,
     "enhance": EnhanceGan,

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from upimagine.data.folder import Decoded, drawn_at, to_float
 from upimagine.errors import UpimagineError
-from upimagine.losses.adversarial import non_saturating_discriminator, non_saturating_generator, r1_penalty
+from upimagine.losses.adversarial import non_saturating_discriminator, non_saturating_generator
+from upimagine.losses.penalties import r1_penalty
 from upimagine.models.file import save_model
 from upimagine.nets.growing import SIZES_PX, GrowingDiscriminator, GrowingGenerator
 from upimagine.train.anchor import Encoder, anchor_loss, noisy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ class Phase:
     nets: tuple[str, ...]  # whose weights it changes
     optimizer: Optimizer
     first_step: int = 0  # it is left out before
+    due: Callable[[int], bool] = lambda step: True  # and in steps in which this says no
     skipped: int = 0  # steps in a row whose gradients were no numbers
 
 
