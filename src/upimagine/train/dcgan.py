@@ -23,12 +23,14 @@ from upimagine.losses.adversarial import non_saturating_discriminator, non_satur
 from upimagine.models.file import load_model_file, save_model
 from upimagine.nets.dcgan import SIZES_PX, DcganDiscriminator, DcganGenerator, calibrate_batch_norm
 from upimagine.nets.doubling import double_discriminator, double_generator
+from upimagine.train.ada import Ada
 from upimagine.train.anchor import Encoder, anchor_loss, noisy
 from upimagine.train.augment import POLICIES, diff_augment
 from upimagine.train.begin import begin_with, origin_of
 from upimagine.train.coarse import CoarseDistance
 from upimagine.train.engine import Engine
 from upimagine.train.grid import picture_grid
+from upimagine.train.overfitting import EVERY, OverfittingGauge, hold_out, judged_aside
 from upimagine.train.squares import decode_squares
 from upimagine.train.task import Batch, Phase
 
@@ -49,6 +51,10 @@ class DcganSettings:
     beta1: float = 0.5  # Adam's; 0.9 oscillates (Radford et al.)
     flip: bool = True  # show mirror images too
     augment: tuple[str, ...] = POLICIES  # DiffAugment's policy; () for large sets
+    ada: bool = False  # in place of it, augmentation that grows as the discriminator becomes too sure
+    ada_target: float = 0.6  # how sure: the mean sign of its logits of training pictures
+    ada_kimg: float | None = None  # thousands of pictures from none to all; None: 500, or 100 with --init-from
+    hold_out: float = 0.0  # share of the pictures kept from training, to measure overfitting on
     minibatch_spread: bool = False  # the discriminator sees how much a batch's pictures differ; against sameness
     anchor_weight: float = 0.0  # of coming back from a training picture's code to its coarse colours; against sameness
     anchor_px: int = 32  # what counts as coarse: the picture shrunk to this
@@ -73,6 +79,10 @@ class DcganSettings:
             ),
             f"--learning-rate between 0 and 1, not {self.learning_rate}": (not 0 < self.learning_rate < 1),
             f"--{', --'.join(odd)} cannot work as given; use 0 or more": bool(odd),
+            "--ada-target must lie between -1 and 1, --ada-kimg be above 0": (
+                not -1 < self.ada_target < 1 or not (self.ada_kimg is None or 0.001 <= self.ada_kimg < math.inf)
+            ),
+            f"--hold-out {self.hold_out} cannot work; use a share from 0 to 0.5": not 0 <= self.hold_out <= 0.5,
             f"--anchor-px {self.anchor_px} cannot work; use a power of two from 4 to 128": (
                 self.anchor_px not in (4, 8, 16, 32, 64, 128)
             ),
@@ -86,15 +96,16 @@ class DcganTask:
     averaged = "generator"
 
     def __init__(self, settings: DcganSettings, pictures: Decoded, engine: Engine, seed: int) -> None:
-        self._settings, self._pictures, self._engine, self._seed = settings, pictures.pictures, engine, seed
-        self._data = {"pictures": len(pictures.pictures)}
+        self._settings, self._engine, self._seed = settings, engine, seed
+        self._pictures, self._held_out = hold_out(pictures.pictures, settings.hold_out)
+        self._data = {"pictures": len(self._pictures), "held_out": len(self._held_out)}
         generator = DcganGenerator(settings.size_px, settings.latent_dim, settings.width, settings.max_width)
         discriminator = DcganDiscriminator(
             settings.size_px, settings.width, settings.max_width, settings.minibatch_spread
         )
         self._begun: dict[str, Any] = {}
         if settings.init_from is not None:
-            self._begun = _begin(settings.init_from, generator, discriminator, pictures.pictures)
+            self._begun = _begin(settings.init_from, generator, discriminator, self._pictures)
         self.nets: dict[str, nn.Module] = {"generator": generator, "discriminator": discriminator}
         made_by: tuple[str, ...] = ("generator",)
         if settings.anchor_weight > 0:
@@ -102,6 +113,12 @@ class DcganTask:
             made_by = ("generator", "encoder")
         self._coarse = CoarseDistance(self._pictures).to(engine.device) if settings.coarse_weight > 0 else None
         self.phases = [self._phase("discriminator", ("discriminator",)), self._phase("generator", made_by)]
+        # Among the networks because what they have counted belongs into checkpoints.
+        if settings.ada:
+            kimg = settings.ada_kimg or (500 if settings.init_from is None else 100)
+            self.nets["ada"] = Ada(settings.ada_target, round(kimg * 1000))
+        if self._held_out:
+            self.nets["gauge"] = OverfittingGauge()
 
     def _phase(self, name: str, nets: tuple[str, ...]) -> Phase:
         s = self._settings
@@ -120,13 +137,38 @@ class DcganTask:
         return asdict(self._settings) | plain | self._data
 
     def batch(self, position: int, count: int) -> Batch:
-        """{"real": (count, 3, S, S)}, mirrored by chance."""
+        """{"real": (count, 3, S, S)}, mirrored by chance, and now and then as many held-out ones."""
+        batch = {"real": self._drawn(self._pictures, position, count)}
+        if self._held_out and position // count % EVERY == 0:
+            batch["held_out"] = self._drawn(self._held_out, position // EVERY, count)
+        return batch
+
+    def _drawn(self, pictures: list[Tensor], position: int, count: int) -> Tensor:
+        """(count, 3, S, S) from this position of the endless stream on."""
         chosen = []
         for place in range(position, position + count):
-            index, random = drawn_at(place, len(self._pictures), self._seed)
-            picture = self._pictures[index]
+            index, random = drawn_at(place, len(pictures), self._seed)
+            picture = pictures[index]
             chosen.append(picture.flip(2) if self._settings.flip and random.random() < 0.5 else picture)
-        return {"real": to_float(torch.stack(chosen))}
+        return to_float(torch.stack(chosen))
+
+    def _augmented(self, pictures: Tensor) -> Tensor:
+        """What the discriminator is shown of pictures, real or made."""
+        if "ada" in self.nets:
+            changed: Tensor = self.nets["ada"](pictures)
+            return changed
+        return diff_augment(pictures, self._settings.augment)
+
+    def _watched(self, batch: Batch, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """What the discriminator's logits say of overfitting, for ADA and to plot."""
+        numbers: dict[str, Tensor] = {}
+        ada, gauge, discriminator = self.nets.get("ada"), self.nets.get("gauge"), self.nets["discriminator"]
+        if isinstance(gauge, OverfittingGauge) and "held_out" in batch:
+            held_out = judged_aside(discriminator, self._augmented(batch["held_out"]))
+            numbers |= gauge.heed(real, held_out, fake)
+        if isinstance(ada, Ada):
+            numbers |= ada.heed(real)
+        return numbers
 
     def forward(self, batch: Batch, step: int) -> Batch:
         """One set of made pictures, used by both phases, and real ones come back from their noisy codes."""
@@ -143,9 +185,9 @@ class DcganTask:
 
     def loss(self, phase: str, batch: Batch, made: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Non-saturating losses; real and made pictures go through the discriminator apart (batch statistics)."""
-        s, discriminator, policy = self._settings, self.nets["discriminator"], self._settings.augment
+        s, discriminator = self._settings, self.nets["discriminator"]
         if phase == "generator":
-            loss = non_saturating_generator(discriminator(diff_augment(made["fake"].float(), policy)))
+            loss = non_saturating_generator(discriminator(self._augmented(made["fake"].float())))
             plotted = {"loss": loss}
             if self._coarse is not None:
                 plotted["coarse"] = self._coarse(made["fake"])
@@ -158,10 +200,11 @@ class DcganTask:
             return loss, plotted
         calmed = s.gamma > 0 and step % s.gamma_every == 0  # lazily (Karras et al. 2020, 1912.04958)
         shown = batch["real"].detach().requires_grad_(calmed)
-        real = discriminator(diff_augment(shown, policy))
-        fake = discriminator(diff_augment(made["fake"].detach().float(), policy))
+        real = discriminator(self._augmented(shown))
+        fake = discriminator(self._augmented(made["fake"].detach().float()))
         loss = non_saturating_discriminator(real, fake)
         plotted = {"loss": loss, "real": real.float().mean(), "fake": fake.float().mean()}
+        plotted |= self._watched(batch, real, fake)
         if calmed:
             plotted["r1"] = r1_penalty(real, shown)
             loss = loss + s.gamma_every * s.gamma / 2 * plotted["r1"]
