@@ -1,4 +1,4 @@
-"""Train a DCGAN on a flat folder of pictures.
+"""Train a DCGAN on folders or archives of pictures.
 
     upimagine train dcgan --data PICTURES --out runs/mine
 
@@ -268,7 +268,7 @@ def _begin(
 def make_dcgan_task(
     data: list[Path], settings: DcganSettings, seed: int, on_skip: Callable[[Path, str], None]
 ) -> Callable[[Engine], DcganTask]:
-    """Decode the folders once (unreadable pictures go to `on_skip`) and return what `train.loop.fit` starts from."""
+    """Decode all pictures once (unreadable pictures go to `on_skip`) and return what `train.loop.fit` starts from."""
     if problem := settings.problem():
         raise UpimagineError(problem)
     pictures = decode_squares(data, settings.size_px, on_skip)
