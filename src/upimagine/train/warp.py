@@ -63,13 +63,14 @@ def _halving(side: int) -> Tensor:
 def _places(inverse: Tensor, height: int, width: int) -> Tensor:
     """Where in the doubled picture to look: (N, 2 H + 10, 2 W + 10, 2) in the [-1, 1] of `grid_sample`."""
     x, y = (_from_centre(side, inverse) for side in (width, height))
-    down, right = torch.meshgrid(y, x, indexing="ij")
-    flat = torch.stack((right, down, torch.ones_like(right)), dim=-1).flatten(0, 1)
-    sides = inverse.new_tensor([width, height])
-    looked_at = _fold(flat @ inverse[:, :2].mT + (sides - 1) / 2, sides - 1)  # (N, places, 2), pixels from the corner
-    last = 2 * (sides + 2 * _AROUND_PX) + _LENGTH - 3  # index of the last pixel of the doubled picture
-    doubled = 2 * (looked_at + _AROUND_PX) + _CENTRE
-    return (2 * doubled / last - 1).view(len(inverse), len(y), len(x), 2)
+    seen = []
+    for row, side in enumerate((width, height)):
+        by_x, by_y, shift = inverse[:, row, :, None].unbind(1)  # (N, 1) each
+        looked_at = (by_x * x + shift + (side - 1) / 2)[:, None, :] + (by_y * y)[:, :, None]
+        last = 2 * (side + 2 * _AROUND_PX) + _LENGTH - 3  # index of the last pixel of the doubled picture
+        corner = (2 * _AROUND_PX + _CENTRE) * 2 / last - 1
+        seen.append(_fold(looked_at, side - 1).mul_(4 / last).add_(corner))
+    return torch.stack(seen, dim=-1)
 
 
 def _from_centre(side: int, like: Tensor) -> Tensor:
@@ -78,9 +79,10 @@ def _from_centre(side: int, like: Tensor) -> Tensor:
     return (fine - _CENTRE) / 2 - (side - 1) / 2
 
 
-def _fold(places: Tensor, last: Tensor) -> Tensor:
+def _fold(places: Tensor, last: int) -> Tensor:
     """Reflect places far outside at pixel 0 and pixel `last` until they lie between."""
-    folded = last - (places.remainder(2 * last) - last).abs()
+    rounds = (places / (2 * last)).floor_()  # several times faster than `remainder`
+    folded = rounds.mul_(-2 * last).add_(places).sub_(last).abs_().neg_().add_(last)
     outside = (places < -_SOUND_PX) | (places > last + _SOUND_PX)
     return torch.where(outside, folded, places)
 
