@@ -22,6 +22,7 @@ from test_train import LOOP, TINY, assert_same_state
 from upimagine.cli import main
 from upimagine.data.folder import Decoded
 from upimagine.data.found import Found, Label
+from upimagine.data.pairs import load_combined, load_folders, load_pictures
 from upimagine.data.sources import opened
 from upimagine.data.tiles import TileAugment
 from upimagine.errors import PictureError, UpimagineError
@@ -110,6 +111,18 @@ def test_large_pictures_in_an_archive_become_tiles(tmp_path: Path) -> None:
     settings = UpresSettings(guide="none", width=1 / 16, critic_width=4)
     make_upres_task([zipped], settings, TileAugment(), 0, lambda path, reason: skipped.append(path))
     assert skipped == [zipped / "small.png"]
+
+
+def test_pairs_may_lie_in_archives(tmp_path: Path) -> None:
+    one, other = (draw_pictures(tmp_path / name, count=2, size_px=size) for name, size in (("one", 40), ("other", 40)))
+    zipped, shard = write_zip(tmp_path / "one.zip", contents(one)), write_tar(tmp_path / "other.tar", contents(other))
+    for load in (
+        lambda first, second: load_folders(first, [second], 32, 16, nothing_skipped),
+        lambda first, _: load_combined([first], 32, 16, nothing_skipped),
+        lambda first, _: load_pictures([first], 32, 16, nothing_skipped),
+    ):
+        for archived, plain in zip(load(zipped, shard), load(one, other), strict=True):
+            assert torch.equal(archived, plain)
 
 
 def draw_png(tmp_path: Path) -> bytes:
