@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import pyvips
 import torch
@@ -28,22 +30,23 @@ _LOADERS: tuple[tuple[re.Pattern[bytes], str, dict[str, object]], ...] = (
 )
 
 
-def read(path: str | Path, *, max_pixels: int = 400_000_000) -> Picture:
+def read(path: str | Path, *, max_pixels: int = 400_000_000, content: bytes | None = None) -> Picture:
     """Read a JPEG, PNG, TIFF, WebP, GIF or AVIF picture (of several pages, the first).
 
     Args:
         path: the file.
         max_pixels: refuse a header that declares more, before anything is decoded.
+        content: the file as bytes, when it lies in an archive; `path` is then only what errors call it.
 
     Raises:
         PictureError: missing, no picture, cut short, damaged, too large; one line that names the file.
         RuntimeError: in a process forked after pictures were read.
     """
     enter()
-    with _opened(Path(path), max_pixels) as image:
+    with _opened(Path(path), max_pixels, content) as image:
         bit_depth = 16 if image.format == "ushort" else 8
         dpi, recipe, orientation = _dpi(image), notes.find(image), _orientation(image)
-        said = _exif(image, Path(path), recipe), _blob(image, "xmp-data", xmp.MOST_BYTES)
+        said = _exif(image, Path(path), content, recipe), _blob(image, "xmp-data", xmp.MOST_BYTES)
         converted, has_alpha = to_srgb(image)
         samples = torch.from_numpy(converted.numpy())  # (h, w, 3 or 4), as the camera lay
     upright = _upright(samples.permute(2, 0, 1), orientation)  # (3 or 4, H, W)
@@ -78,17 +81,21 @@ def read_recipe(path: str | Path) -> str | None:
 
 
 @contextmanager
-def _opened(path: Path, max_pixels: int | None) -> Iterator[pyvips.Image]:
+def _opened(path: Path, max_pixels: int | None, content: bytes | None = None) -> Iterator[pyvips.Image]:
     """Open a file and parse its header; what goes wrong inside the block becomes one line with the file's name."""
     try:
         # Opened here and not by libvips, which takes "a[1].png" for a name with options.
-        with path.open("rb") as file:
+        with _bytes(path, content) as file:
             head = file.read(16)
             file.seek(0)
-            if tiles.is_pyramid(path):
+            if content is None and tiles.is_pyramid(path):
                 raise PictureError("is a pyramid of tiles, which is only written; open the picture it was made with")
             loader, options = _loader(head)
-            source = pyvips.Source.new_from_descriptor(file.fileno())
+            source = (
+                pyvips.Source.new_from_descriptor(file.fileno())
+                if content is None
+                else pyvips.Source.new_from_memory(content)
+            )
             load = getattr(pyvips.Image, loader)
             # libvips' default shows half a picture in grey; "error" is the level at which every format speaks up.
             image = load(source, access="sequential", fail_on="error", **options)
@@ -109,6 +116,10 @@ def _opened(path: Path, max_pixels: int | None) -> Iterator[pyvips.Image]:
         raise PictureError(
             f"{path}: is damaged, cut short or of a rare kind ({reason(error)}); fetch or save it again"
         ) from error
+
+
+def _bytes(path: Path, content: bytes | None) -> BinaryIO:
+    return path.open("rb") if content is None else BytesIO(content)
 
 
 def _loader(head: bytes) -> tuple[str, dict[str, object]]:
@@ -132,12 +143,12 @@ def _blob(image: pyvips.Image, name: str, most_bytes: int) -> bytes | None:
     return content if 0 < len(content) <= most_bytes else None
 
 
-def _exif(image: pyvips.Image, path: Path, recipe: str | None) -> bytes | None:
+def _exif(image: pyvips.Image, path: Path, content: bytes | None, recipe: str | None) -> bytes | None:
     if image.get("vips-loader") != "tiffload_source":
-        content = _blob(image, "exif-data", exif.MOST_BYTES)
-        return content.removeprefix(exif.HEADING) if content is not None else None
+        block = _blob(image, "exif-data", exif.MOST_BYTES)
+        return block.removeprefix(exif.HEADING) if block is not None else None
     # libvips passes over it; opened anew, for the decoder reads at its own pace from the other one.
-    with path.open("rb") as file:
+    with _bytes(path, content) as file:
         said = exif.parse(file)
     if said is not None and recipe is not None:
         said = exif.without_description(said, recipe)
