@@ -86,6 +86,7 @@ class DcganTask:
     """Generator and discriminator, one step each; see `train.task.Task`."""
 
     averaged = "generator"
+    preview_columns = 8
 
     def __init__(self, settings: DcganSettings, pictures: Decoded, engine: Engine, seed: int) -> None:
         self._settings, self._pictures, self._engine, self._seed = settings, pictures.pictures, engine, seed
@@ -164,6 +165,7 @@ class DcganTask:
         fake = discriminator(diff_augment(made["fake"].detach().float(), policy))
         loss = non_saturating_discriminator(real, fake)
         plotted = {"loss": loss, "real": real.float().mean(), "fake": fake.float().mean()}
+        plotted["real_sign"] = real.detach().sign().float().mean()  # ADA's r_t, by which the watch knows overfitting
         if calmed:
             plotted["r1"] = r1_penalty(real, shown)
             loss = loss + s.gamma_every * s.gamma / 2 * plotted["r1"]
