@@ -93,7 +93,8 @@ class Account:
         self.watch.replay(self._lines)
         self.pace = Pace(story.total / 1000, story.settings["preview_kimg"], story.settings["checkpoint_minutes"] * 60)
         for line in self._lines:
-            self.pace.add_tick(line.get("seconds_per_kimg") or 0.0)
+            if rate := line.get("seconds_per_kimg"):
+                self.pace.add_tick(rate)
         self._means = Means()
         self._likeness: Likeness | None = None
         self._journal = Journal(run, shown)
@@ -165,8 +166,10 @@ class Account:
 
     def _tick(self) -> None:
         """Write down the means since the last tick, and tell of them."""
-        numbers = self._means.take() | {"seconds_per_kimg": self._clock.seconds_per_kimg(self._shown)}
-        self.pace.add_tick(numbers["seconds_per_kimg"])
+        numbers = self._means.take()
+        if (rate := self._clock.seconds_per_kimg(self._shown)) is not None:
+            self.pace.add_tick(rate)
+            numbers["seconds_per_kimg"] = rate
         self._see(self._journal.write(self._shown, numbers))
         if self._on_tick:
             left = self.pace.seconds_left(self._shown / 1000)

@@ -10,16 +10,22 @@ from upimagine.train.settings import LoopSettings
 
 
 class Clock:
-    """Which tick, preview or checkpoint is due."""
+    """Which tick, preview or checkpoint is due; the same for a resumed run as for one that never stopped.
 
-    def __init__(self, settings: LoopSettings, seconds_before: float) -> None:
+    Args:
+        settings: how often.
+        seconds_before: what earlier processes have trained.
+        shown: pictures they have shown.
+    """
+
+    def __init__(self, settings: LoopSettings, seconds_before: float, shown: int) -> None:
         self._settings = settings
         self._began = self._last_tick_s = self._last_checkpoint_s = time.monotonic()
         self._before = seconds_before
         self._apart_s = 0.0  # previews and checkpoints, which are no steps
-        self._ticks: int | None = None
-        self._previews: int | None = None
-        self._last_shown = 0
+        self._ticks = self._number(shown, settings.tick_kimg)
+        self._previews = self._number(shown, settings.preview_kimg)
+        self._last_shown: int | None = None
 
     @property
     def trained_s(self) -> float:
@@ -41,19 +47,15 @@ class Clock:
 
     def tick_due(self, shown: int) -> bool:
         """Whether a log line is due; time counts from the first call on, since first steps are slow."""
-        number = int(shown / (self._settings.tick_kimg * 1000))
-        due = self._ticks is not None and number > self._ticks
-        if self._ticks is None:
+        if self._last_shown is None:
             self._last_shown, self._last_tick_s = shown, self._stepped_s
-        self._ticks = number
-        return due
+        before, self._ticks = self._ticks, self._number(shown, self._settings.tick_kimg)
+        return self._ticks > before
 
     def preview_due(self, shown: int) -> bool:
         """Whether a preview is due."""
-        number = int(shown / (self._settings.preview_kimg * 1000))
-        due = self._previews is not None and number > self._previews
-        self._previews = number
-        return due
+        before, self._previews = self._previews, self._number(shown, self._settings.preview_kimg)
+        return self._previews > before
 
     def checkpoint_due(self) -> bool:
         """Whether a checkpoint is due; from then on the next one is waited for."""
@@ -63,9 +65,13 @@ class Clock:
             self._last_checkpoint_s = now
         return due
 
-    def seconds_per_kimg(self, shown: int) -> float:
-        """Of steps alone since the last tick; 0 when there was but one step, which is not counted."""
-        now = self._stepped_s
-        seconds, kimg = now - self._last_tick_s, (shown - self._last_shown) / 1000
+    def seconds_per_kimg(self, shown: int) -> float | None:
+        """Of steps alone since the last tick; None where there was but the first step, which is not counted."""
+        now, before = self._stepped_s, shown if self._last_shown is None else self._last_shown
+        seconds, kimg = now - self._last_tick_s, (shown - before) / 1000
         self._last_tick_s, self._last_shown = now, shown
-        return seconds / kimg if kimg > 0 else 0.0
+        return seconds / kimg if kimg > 0 else None
+
+    @staticmethod
+    def _number(shown: int, every_kimg: float) -> int:
+        return int(shown / (every_kimg * 1000))

@@ -80,7 +80,7 @@ def fit(
     del state
 
     total = max(1, round(settings.kimg * 1000 / settings.batch))
-    clock = Clock(settings, seconds)
+    clock = Clock(settings, seconds, step * settings.batch)
     story = Story(run.resolve().name, total * settings.batch, everything)
     account = Account(run, task, story, clock, step * settings.batch, on_tick, on_note)
 

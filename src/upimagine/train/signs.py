@@ -83,14 +83,14 @@ def overfitting(trace: Trace, since: float | None, pictures: int | None) -> Seen
 
 
 def diverging(trace: Trace, since: float | None, phase: str, guessing: float | None) -> Seen | None:
-    """Loss or gradients ten times as large as nearly ever before."""
+    """Loss or gradients ten times as large as nearly ever before, several ticks in a row."""
     for name, least in ((f"{phase}/loss", max(1.0, guessing or 0.0)), (f"{phase}/gradient_norm", 0.0)):
         recent = trace.recent(name, _SHORT)
         if recent is None:
             continue
         onset = since or trace.onset(name, _SHORT)
         past = [abs(value) for value in trace.earlier(name, onset)]
-        now = median(abs(value) for value in recent)
+        now = (min if since is None else median)([abs(value) for value in recent])
         if len(past) < _LEAST_PAST:
             continue
         high = max(quantiles(past, n=10)[-1], least)
@@ -101,11 +101,12 @@ def diverging(trace: Trace, since: float | None, phase: str, guessing: float | N
 
 
 def dead_gradients(trace: Trace, since: float | None, phase: str) -> Seen | None:
-    """Gradients a thousandth of what they were, or none at all."""
+    """Gradients a thousandth of what they were, or none at all, several ticks in a row."""
     name = f"{phase}/gradient_norm"
-    now = trace.usual(name, _SHORT)
-    if now is None:
+    recent = trace.recent(name, _SHORT)
+    if recent is None:
         return None
+    now = (max if since is None else median)(recent)
     onset = since or trace.onset(name, _SHORT)
     past = trace.earlier(name, onset)
     usual = median(past) if len(past) >= _LEAST_PAST else 0.0
