@@ -173,6 +173,15 @@ def test_a_run_without_a_way_back_says_so(pictures: Path, troubled: Path, tmp_pa
         train(pictures, troubled, 0.02, rollback=True)
 
 
+def test_before_a_checkpoint_has_proved_healthy_the_one_on_trial_serves(pictures: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(pictures, run, 0.008)
+    train(pictures, run, 0.016)
+    assert sorted(kept(run).values()) == [2, 4]
+    assert train(pictures, run, 0.008, rollback=True).shown == 8
+    assert state_of(run)["settings"]["rollbacks"][0]["to_kimg"] == 0.008
+
+
 def test_a_run_that_met_gradients_that_are_no_numbers_rolls_back(pictures: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(pictures, run, 0.008)

@@ -67,9 +67,7 @@ def plan_rollback(run: Path, newest: dict[str, Any] | None, facts: Facts) -> Rol
     keep_proved(run, watch)
     batch = int(newest["settings"]["batch"])
     newest_kimg = newest["step"] * batch / 1000
-    healthy = load_checkpoint(run, HEALTHY_NAME)
-    if healthy is not None and healthy["step"] > newest["step"]:  # of a run that was begun anew in this folder
-        healthy = None
+    healthy = _healthy(run, newest, watch)
     if healthy is None and not watch.amiss_at(newest_kimg):
         healthy = newest
     if healthy is None:
@@ -93,6 +91,16 @@ def plan_rollback(run: Path, newest: dict[str, Any] | None, facts: Facts) -> Rol
         f"from here on the learning rate of {' and '.join(gentler)} is halved; what was there before is {UNDONE_NAME}"
     )
     return Rollback(healthy | {"settings": healthy["settings"] | {"rollbacks": [*before, done]}}, told)
+
+
+def _healthy(run: Path, newest: dict[str, Any], watch: Watch) -> dict[str, Any] | None:
+    """The healthy checkpoint; before there is one, the one on trial if nothing speaks against it."""
+    names = [HEALTHY_NAME, *(path.name for path, kimg in _on_trial(run) if not watch.amiss_at(kimg))]
+    for name in names:
+        state = load_checkpoint(run, name)
+        if state is not None and state["step"] <= newest["step"]:  # others are of a run that was begun anew here
+            return state
+    return None
 
 
 def carry_out(run: Path, rollback: Rollback) -> None:
