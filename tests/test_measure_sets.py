@@ -8,8 +8,8 @@ from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from upimagine.errors import UpimagineError
+from upimagine.losses.msssim import WEIGHTS, ms_ssim, pair_similarity, scales_for, ssim
 from upimagine.measure.frechet import frechet_distance, gaussian_frechet, kernel_distance, set_features
-from upimagine.measure.msssim import WEIGHTS, ms_ssim, pair_similarity, scales_for, ssim
 from upimagine.nets.vgg import Vgg16Features
 
 

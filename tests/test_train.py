@@ -21,11 +21,12 @@ from upimagine.data.tiles import TileAugment
 from upimagine.errors import UpimagineError
 from upimagine.models.file import load_model_file
 from upimagine.models.loaded import load_generator
+from upimagine.train.account import Progress
 from upimagine.train.augment import diff_augment
 from upimagine.train.checkpoint import load_checkpoint
 from upimagine.train.dcgan import DcganSettings, make_dcgan_task
 from upimagine.train.ema import ema_beta
-from upimagine.train.loop import Outcome, Progress, fit
+from upimagine.train.loop import Outcome, fit
 from upimagine.train.settings import LoopSettings, Precision
 from upimagine.train.upres import UpresSettings, make_upres_task
 

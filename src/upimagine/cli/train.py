@@ -13,11 +13,13 @@ from tyro.conf import UseAppendAction, arg, subcommand
 from upimagine.cli.frame import parse, tell, warn
 from upimagine.data.tiles import TileAugment
 from upimagine.errors import UpimagineError
+from upimagine.train.account import Progress
 from upimagine.train.dcgan import DcganSettings, make_dcgan_task
 from upimagine.train.engine import Engine
 from upimagine.train.enhance import EnhanceSettings, make_enhance_task
 from upimagine.train.fastgan import FastganSettings, make_fastgan_task
-from upimagine.train.loop import Outcome, Progress, fit
+from upimagine.train.loop import Outcome, fit
+from upimagine.train.page import time_left
 from upimagine.train.pix2pix import Pix2pixSettings, make_pix2pix_task
 from upimagine.train.progressive import ProgressiveSettings, make_progressive_task
 from upimagine.train.settings import LoopSettings
@@ -138,18 +140,14 @@ def run(arguments: list[str]) -> int:
     make_task = chosen.begin(on_skip)
     if skipped:
         warn(f"upimagine train: {len(skipped)} files were passed over")
-    outcome = fit(make_task, chosen.loop, chosen.out, _show)
+    outcome = fit(make_task, chosen.loop, chosen.out, _show, lambda line: warn(f"upimagine train: {line}"))
     return _report(outcome, chosen.out, chosen.json, skipped)
 
 
 def _show(progress: Progress) -> None:
     """A log line a tick: kept short on a terminal, whole in log.jsonl."""
     losses = "  ".join(f"{name} {value:.3g}" for name, value in progress.numbers.items() if name.endswith("loss"))
-    left = (
-        f"{progress.seconds_left / 3600:.1f} h"
-        if progress.seconds_left > 5400
-        else f"{progress.seconds_left / 60:.0f} min"
-    )
+    left = time_left(progress.seconds_left)
     print(f"{progress.shown / 1000:8.1f} of {progress.total / 1000:.0f} kimg  {left} left  {losses}", file=sys.stderr)
 
 

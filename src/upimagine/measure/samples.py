@@ -9,9 +9,9 @@ from torch import Tensor
 
 from upimagine.errors import UpimagineError
 from upimagine.guide.faces import find_face
+from upimagine.losses.msssim import PairSimilarity, pair_similarity
 from upimagine.measure.faces import FaceFinder, face_share
 from upimagine.measure.frechet import KernelDistance, frechet_distance, kernel_distance, set_features
-from upimagine.measure.msssim import PairSimilarity, pair_similarity
 from upimagine.nets.vgg import Vgg16Features
 
 

@@ -49,12 +49,12 @@ def save_checkpoint(run: Path, state: dict[str, Any]) -> None:
             ) from error
 
 
-def load_checkpoint(run: Path) -> dict[str, Any] | None:
+def load_checkpoint(run: Path, name: str = FILE_NAME) -> dict[str, Any] | None:
     """The run's checkpoint, or None when it has none. Only tensors and plain values are read, never code.
 
     Raises UpimagineError for a damaged file.
     """
-    path = run / FILE_NAME
+    path = run / name
     if not path.exists():
         return None
     try:

@@ -158,6 +158,7 @@ class DcganTask:
     """Generator and discriminator, one step each; see `train.task.Task`."""
 
     averaged = "generator"
+    preview_columns = 8
 
     def __init__(self, settings: DcganSettings, pictures: Decoded, engine: Engine, seed: int) -> None:
         self._settings, self._engine, self._seed = settings, engine, seed
@@ -288,6 +289,9 @@ class DcganTask:
         loss = judged.loss
         plotted = {"loss": loss, "real": judged.real.float().mean(), "fake": judged.fake.float().mean()}
         plotted |= judged.plotted | self._watched(batch, judged.real, judged.fake)
+        # ADA's r_t, by which the watch knows overfitting; only where scores divide at 0.
+        if s.objective in _DIVIDING:
+            plotted["real_sign"] = judged.real.detach().sign().float().mean()
         if calmed:
             plotted["r1"] = r1_penalty(judged.real, shown)
             loss = loss + s.gamma_every * s.gamma / 2 * plotted["r1"]

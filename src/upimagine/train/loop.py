@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,34 +13,25 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from upimagine import pixels
 from upimagine.errors import UpimagineError
 from upimagine.pixels.atomic import trouble
+from upimagine.train.account import Account, NotNumbersError, Progress, Story, facts_of
 from upimagine.train.checkpoint import changed_settings, load_checkpoint, save_checkpoint
+from upimagine.train.clock import Clock
 from upimagine.train.ema import ema_beta, make_average, update_average
 from upimagine.train.engine import Engine
-from upimagine.train.journal import Journal
+from upimagine.train.rollback import carry_out, gentleness, keep_healthy, plan_rollback
 from upimagine.train.settings import LoopSettings
-from upimagine.train.task import Batch, Task
+from upimagine.train.task import Batch, Phase, Task
 
 MODEL_NAME = "model.safetensors"
 #: Settings of the loop that a resumed run may change without becoming another run.
 _FREE = (
     *("kimg", "device", "threads", "precision", "tick_kimg", "preview_kimg", "checkpoint_minutes", "about", "licence"),
-    "learning_rate",
+    *("learning_rate", "rollback"),
 )
 #: fp16's gradient scaler passes over a step now and then; this many in a row are no accident.
 _MOST_SKIPPED = 50
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a tick tells whoever watches."""
-
-    shown: int  # pictures so far
-    total: int  # pictures of the whole run
-    seconds_left: float
-    numbers: dict[str, float]  # mean of each plotted number since the last tick
 
 
 @dataclass(frozen=True)
@@ -58,11 +48,13 @@ def fit(
     settings: LoopSettings,
     run: Path,
     on_tick: Callable[[Progress], None] | None = None,
+    on_note: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
     """Train until `settings.kimg`, resuming `run/checkpoint.pt` when it is there.
 
     N steps, a stop and N more give the same weights, bit for bit on a CPU, as 2N at a stretch: each step seeds its own
     random numbers and reads its own place of the data. Ctrl-C finishes the step, writes a checkpoint and returns.
+    `on_note` is told, a line each, what the watch finds and what a rollback has done.
     Raises UpimagineError for settings that do not belong to the checkpoint and for losses or gradients that are no
     longer numbers; the weights before that step are those of the last checkpoint.
     """
@@ -84,16 +76,17 @@ def fit(
         phase.optimizer = engine.setup_optimizer(phase.optimizer)
     average = make_average(task.nets[task.averaged])
     everything = asdict(settings) | {"precision": engine.precision} | task.settings()
-    identity = {name: value for name, value in everything.items() if name not in _FREE}
-    step, seconds = (0, 0.0) if state is None else _resume(run, state, task, average, engine, identity)
+    step, seconds = _taken_up(run, state, task, average, engine, everything, on_note)
     del state
 
     total = max(1, round(settings.kimg * 1000 / settings.batch))
-    clock = _Clock(settings, seconds)
-    sums = _Means()
+    clock = Clock(settings, seconds, step * settings.batch)
+    story = Story(run.resolve().name, total * settings.batch, everything)
+    account = Account(run, task, story, clock, step * settings.batch, on_tick, on_note)
 
     def checkpoint() -> None:
-        save_checkpoint(run, _state(task, average, engine, identity, step, clock.trained_s))
+        save_checkpoint(run, _state(task, average, engine, _identity(everything), step, clock.trained_s))
+        keep_healthy(run, step * settings.batch, account.watch)
         done = {
             "about": settings.about,
             "licence": settings.licence,
@@ -103,12 +96,12 @@ def fit(
         }
         task.save_model(run / MODEL_NAME, average, done)
 
-    with Journal(run) as journal, _ctrl_c_as_flag() as interrupted, ThreadPoolExecutor(1) as ahead:
+    with account, _ctrl_c_as_flag() as interrupted, ThreadPoolExecutor(1) as ahead:
         coming = ahead.submit(task.batch, step * settings.batch, settings.batch)
         while step < total and not interrupted():
             batch, coming = _next(coming, ahead, task, step + 1, settings.batch)
             engine.seed_step(step)
-            sums.add(_train_step(task, engine, engine.place_batch(batch), step))
+            plotted = _train_step(task, engine, engine.place_batch(batch), step)
             step += 1
             shown = step * settings.batch
             update_average(
@@ -116,19 +109,44 @@ def fit(
                 task.nets[task.averaged],
                 ema_beta(settings.batch, shown, settings.ema_kimg, settings.ema_rampup),
             )
-            if clock.tick_due(shown) or step == total:
-                numbers = sums.take() | {"seconds_per_kimg": clock.seconds_per_kimg(shown)}
-                journal.write(shown, numbers)
-                if on_tick:
-                    left = numbers["seconds_per_kimg"] * (total * settings.batch - shown) / 1000
-                    on_tick(Progress(shown, total * settings.batch, left, numbers))
-            if clock.preview_due(shown) or step == total:
-                preview = task.preview(average)
-                pixels.write(run / f"preview-{shown // 1000:06d}.jpg", preview, overwrite=True, quality=90)
+            account.step(shown, plotted, average)
             if clock.checkpoint_due():
-                checkpoint()
+                with clock.apart(account.pace.add_checkpoint):
+                    checkpoint()
         checkpoint()
+        account.finish("finished" if step >= total else "stopped")
     return Outcome(step * settings.batch, step >= total, run / MODEL_NAME)
+
+
+def _identity(everything: dict[str, Any]) -> dict[str, Any]:
+    """The settings without which it would be another run."""
+    return {name: value for name, value in everything.items() if name not in _FREE}
+
+
+def _taken_up(
+    run: Path,
+    state: dict[str, Any] | None,
+    task: Task,
+    average: nn.Module,
+    engine: Engine,
+    everything: dict[str, Any],
+    on_note: Callable[[str], None],
+) -> tuple[int, float]:
+    """Begin, go on, or roll back; `everything` learns of rollbacks. Returns (step, seconds trained so far)."""
+    rollback = plan_rollback(run, state, facts_of(task, everything)) if everything.pop("rollback") else None
+    if rollback is not None and rollback.state is not None:
+        state = rollback.state
+    if state is None:
+        return 0, 0.0
+    if rollbacks := state["settings"].get("rollbacks"):
+        everything["rollbacks"] = rollbacks
+        for phase in task.phases:
+            phase.gentleness = gentleness(rollbacks, phase.name)
+    resumed = _resume(run, state, task, average, engine, _identity(everything))
+    if rollback is not None:
+        carry_out(run, rollback)
+        on_note(rollback.told)
+    return resumed
 
 
 def _train_step(task: Task, engine: Engine, batch: Batch, step: int) -> dict[str, Tensor]:
@@ -150,17 +168,30 @@ def _train_step(task: Task, engine: Engine, batch: Batch, step: int) -> dict[str
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         phase.skipped = 0 if torch.isfinite(norm) else phase.skipped + 1
         if phase.skipped > (_MOST_SKIPPED if engine.precision == "fp16" else 0):
-            raise UpimagineError(
+            raise NotNumbersError(
+                phase.name,
                 f"training stopped at step {step}: the {phase.name} gradients are no longer numbers (loss "
-                f"{loss.item():.4g}); the last checkpoint is sound: go on from it with a smaller --learning-rate, "
-                "or with --precision float32"
+                f"{loss.item():.4g}); the last checkpoint is sound: go on from it with --rollback, with a smaller "
+                "--learning-rate, or with --precision float32",
             )
-        phase.optimizer.step()
+        with _gently(phase):
+            phase.optimizer.step()
         plotted |= {f"{phase.name}/{name}": value.detach() for name, value in numbers.items()}
         plotted[f"{phase.name}/gradient_norm"] = norm.detach()
     for net in task.nets.values():
         net.requires_grad_(True)
     return plotted
+
+
+@contextmanager
+def _gently(phase: Phase) -> Iterator[None]:
+    """Inside, the learning rates are lowered as rollbacks have asked; outside they are the task's, bit for bit."""
+    rates = [group["lr"] for group in phase.optimizer.param_groups]
+    for group, rate in zip(phase.optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate * phase.gentleness
+    yield
+    for group, rate in zip(phase.optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
 
 
 def _next(
@@ -204,67 +235,6 @@ def _resume(
     average.load_state_dict(state["average"])
     engine.load_scaler_state(state["scaler"])
     return int(state["step"]), float(state["seconds"])
-
-
-class _Means:
-    """Running means of plotted numbers, kept on the device until they are asked for."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}  # some numbers are not plotted in every step
-
-    def add(self, numbers: dict[str, Tensor]) -> None:
-        for name, value in numbers.items():
-            self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
-            self._counts[name] = self._counts.get(name, 0) + 1
-
-    def take(self) -> dict[str, float]:
-        means = {name: float(value) / self._counts[name] for name, value in self._sums.items()}
-        self._sums, self._counts = {}, {}
-        return means
-
-
-class _Clock:
-    """Which tick, preview or checkpoint is due."""
-
-    def __init__(self, settings: LoopSettings, seconds_before: float) -> None:
-        self._settings = settings
-        self._began = self._last_tick_s = self._last_checkpoint_s = time.monotonic()
-        self._before = seconds_before
-        self._ticks: int | None = None
-        self._previews: int | None = None
-        self._last_shown = 0
-
-    @property
-    def trained_s(self) -> float:
-        return self._before + time.monotonic() - self._began
-
-    def tick_due(self, shown: int) -> bool:
-        number = int(shown / (self._settings.tick_kimg * 1000))
-        due = self._ticks is not None and number > self._ticks
-        if self._ticks is None:
-            self._last_shown, self._last_tick_s = shown, time.monotonic()
-        self._ticks = number
-        return due
-
-    def preview_due(self, shown: int) -> bool:
-        number = int(shown / (self._settings.preview_kimg * 1000))
-        due = self._previews is not None and number > self._previews
-        self._previews = number
-        return due
-
-    def checkpoint_due(self) -> bool:
-        now = time.monotonic()
-        due = now - self._last_checkpoint_s >= self._settings.checkpoint_minutes * 60
-        if due:
-            self._last_checkpoint_s = now
-        return due
-
-    def seconds_per_kimg(self, shown: int) -> float:
-        now = time.monotonic()
-        rate = (now - self._last_tick_s) / max((shown - self._last_shown) / 1000, 1e-9)
-        self._last_tick_s, self._last_shown = now, shown
-        return rate if shown > 0 else 0.0
 
 
 @contextmanager

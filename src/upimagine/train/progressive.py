@@ -84,6 +84,7 @@ class ProgressiveTask:
     """Growing generator and discriminator, one step each; see `train.task.Task`."""
 
     averaged = "generator"
+    preview_columns = 8
 
     def __init__(self, settings: ProgressiveSettings, pictures: Decoded, engine: Engine, seed: int, batch: int) -> None:
         s = settings
@@ -171,6 +172,9 @@ class ProgressiveTask:
         fake_logits = discriminator(diff_augment(made["fake"].detach(), s.augment))
         loss = non_saturating_discriminator(real_logits, fake_logits)
         numbers = {"loss": loss, "real": real_logits.float().mean(), "fake": fake_logits.float().mean()}
+        numbers["real_sign"] = (
+            real_logits.detach().sign().float().mean()
+        )  # ADA's r_t; the watch knows overfitting by it
         if penalised:
             gamma = 0.002 * size**2 / self._batch if s.gamma is None else s.gamma
             loss = loss + gamma / 2 * s.gamma_every * r1_penalty(real_logits, shown)

@@ -24,6 +24,7 @@ class LoopSettings:
     tick_kimg: float = 1.0  # a log line and curve points this often
     preview_kimg: float = 5.0  # a preview picture this often
     checkpoint_minutes: float = 5.0  # a checkpoint (and model file) at least this often
+    rollback: bool = False  # first go back to the last healthy checkpoint, and lower the misbehaving learning rate
     about: str = ""  # what the data are, for whoever gets the model
     licence: str = ""  # of the model
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -23,6 +23,7 @@ class Phase:
     first_step: int = 0  # it is left out before
     due: Callable[[int], bool] = lambda step: True  # and in steps in which this says no
     skipped: int = 0  # steps in a row whose gradients were no numbers
+    gentleness: float = 1.0  # what its learning rate is multiplied by, whatever the task makes of the rate itself
 
 
 class Task(Protocol):
@@ -59,3 +60,14 @@ class Task(Protocol):
     def save_model(self, path: Path, averaged: nn.Module, progress: dict[str, Any]) -> None:
         """Write the self-describing model file."""
         ...
+
+
+@runtime_checkable
+class FromNoise(Protocol):
+    """A task whose previews show nothing but pictures made from noise says so, and is watched for collapse and copies.
+
+    Its `batch` gives the training pictures as "real", its `settings` their number as "pictures".
+    """
+
+    preview_columns: int
+    """Pictures side by side in a preview, all square and of one size."""
