@@ -15,7 +15,7 @@ from test_train import LOOP, TINY, assert_same_state
 from torch import Tensor
 
 from upimagine.errors import UpimagineError
-from upimagine.losses.adversarial import r1_penalty
+from upimagine.losses.penalties import r1_penalty
 from upimagine.train import ada_pipe
 from upimagine.train.ada import Ada
 from upimagine.train.ada_pipe import ada_augment, draw_colours, draw_geometry, recolour

@@ -87,6 +87,7 @@ class FastganTask:
     def __init__(self, settings: FastganSettings, pictures: Decoded, engine: Engine, seed: int) -> None:
         s = settings
         self._settings, self._pictures, self._engine, self._seed = s, pictures.pictures, engine, seed
+        self.preview_columns = _COLUMNS[s.size_px]
         generator = FastganGenerator(s.size_px, s.latent_dim, s.width, s.max_width)
         self._discriminator = FastganDiscriminator(s.size_px, s.width, s.max_width)
         self._begun = {} if s.init_from is None else begin_with(s.init_from, generator, self._discriminator)
@@ -170,7 +171,7 @@ class FastganTask:
 
     def preview(self, averaged: nn.Module) -> Tensor:
         """A grid of the same latents each time, of three pictures to four in shape."""
-        columns = _COLUMNS[self._settings.size_px]
+        columns = self.preview_columns
         finished = self._finished(averaged, share=4)
         with torch.inference_mode(), self._engine.autocast():
             rows = [finished(self._latents(columns, seed=row)).cpu() for row in range(columns * 3 // 4)]
