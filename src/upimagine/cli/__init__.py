@@ -12,6 +12,7 @@ from importlib import import_module
 VERBS = {
     "make": "walk from noise to the print, as a recipe says: portrait, or your own .toml",
     "enlarge": "up-imagine pictures to any size",
+    "prepare": "scan pictures into a catalog, flag the bad ones, take out the good",
     "sample": "make pictures from noise, ranked, with a contact sheet",
     "train": "train a model on a folder of pictures: dcgan, upres",
     "again": "make the same pixels again from the recipe inside a picture",

@@ -29,7 +29,7 @@ class Dcgan:
     """A generator of small pictures (DCGAN), from some hundreds of pictures."""
 
     data: Folders
-    """a folder of pictures; give it several times for several folders"""
+    """a folder of pictures, or a catalog, of which the clean ones are taken; repeatable"""
     out: Annotated[Path, arg(aliases=["-o"])]
     """folder of the run; the same folder again goes on where it stopped"""
     task: DcganSettings = field(default_factory=DcganSettings)
@@ -43,7 +43,7 @@ class Progressive:
     """A generator of small pictures that grows while it trains, from 32 px on."""
 
     data: Folders
-    """a folder of pictures; give it several times for several folders"""
+    """a folder of pictures, or a catalog, of which the clean ones are taken; repeatable"""
     out: Annotated[Path, arg(aliases=["-o"])]
     """folder of the run; the same folder again goes on where it stopped"""
     task: ProgressiveSettings = field(default_factory=ProgressiveSettings)
@@ -57,7 +57,7 @@ class Upres:
     """An up-imaginer x8 (J-net), from some dozens of large pictures (512 px and more)."""
 
     data: Folders
-    """a folder of pictures; give it several times for several folders"""
+    """a folder of pictures, or a catalog, of which the clean ones are taken; repeatable"""
     out: Annotated[Path, arg(aliases=["-o"])]
     """folder of the run; the same folder again goes on where it stopped"""
     task: UpresSettings = field(default_factory=UpresSettings)

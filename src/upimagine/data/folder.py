@@ -11,13 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from upimagine.data.catalog import Catalog, is_catalog
+from upimagine.data.records import clean_paths
 from upimagine.errors import PictureError, UpimagineError
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"})
 
 
 def list_pictures(folders: list[Path]) -> list[Path]:
-    """Picture files directly inside the given folders, each folder sorted by name.
+    """Picture files directly inside the given folders, each folder sorted by name; of a catalog, the clean pictures.
 
     Raises UpimagineError when a folder is missing or holds no picture.
     """
@@ -25,6 +27,9 @@ def list_pictures(folders: list[Path]) -> list[Path]:
         raise UpimagineError("no folder of pictures was named; give --data one")
     found: list[Path] = []
     for folder in folders:
+        if is_catalog(folder):
+            found += _clean(folder)
+            continue
         if not folder.is_dir():
             raise UpimagineError(f"{folder} is not a folder; name a folder of pictures")
         here = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
@@ -33,6 +38,14 @@ def list_pictures(folders: list[Path]) -> list[Path]:
             raise UpimagineError(f"{folder} holds no pictures ({kinds}); name a folder that does")
         found += here
     return found
+
+
+def _clean(path: Path) -> list[Path]:
+    with Catalog(path) as catalog:
+        clean = clean_paths(catalog)
+    if not clean:
+        raise UpimagineError(f"{path} holds no picture without a flag; move its thresholds with `upimagine prepare`")
+    return clean
 
 
 @dataclass(frozen=True)
