@@ -51,7 +51,7 @@ def test_the_reach_is_what_it_says(bits: int) -> None:
     """The worst case: the differing bits spread evenly, so that as few parts as can be are nearly alike."""
     one = np.zeros(256, np.uint8)
     other = one.copy()
-    other[[(step * 16) % 256 + step // 16 for step in range(bits)]] = 1
+    other[near._DEAL[[(step * 16) % 256 + step // 16 for step in range(bits)]]] = 1
     hashes = np.packbits(np.stack((one, other)), axis=1)
     better, found = nearest_better(hashes, np.array([1]))
     assert better.tolist() == ([NONE, 0] if bits <= REACH_BITS else [NONE, NONE])

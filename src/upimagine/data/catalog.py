@@ -79,14 +79,29 @@ class Catalog:
 
         Waits up to `WAIT_S` for other writers. Raises UpimagineError when that is not enough or the disk is full.
         """
-        with self._transaction("BEGIN IMMEDIATE") as connection:
-            yield connection
+        writer = self._writer
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self.connection
+                self.connection.execute("COMMIT")
+            except BaseException:
+                self._writer = writer  # its row may be gone with the rest
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+                raise
+        except sqlite3.OperationalError as error:
+            raise _trouble(self.path, error) from error
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Everything read inside the block is of one moment, whatever others write meanwhile."""
-        with self._transaction("BEGIN") as connection:
+        """Everything read inside the block is of one moment, whatever others, or this catalog, write meanwhile."""
+        connection = sqlite3.connect(self.path, timeout=WAIT_S, isolation_level=None)
+        try:
+            connection.execute("BEGIN")
             yield connection
+        finally:
+            connection.close()
 
     def writer(self) -> int:
         """The row that says who writes, made at the first need. Only inside `writing`."""
@@ -128,22 +143,6 @@ class Catalog:
                         "INSERT INTO thresholds (flag, value, writer, given) VALUES (?, ?, ?, ?)",
                         (name, flag.threshold, self.writer(), now()),
                     )
-
-    @contextmanager
-    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
-        writer = self._writer
-        try:
-            self.connection.execute(begin)
-            try:
-                yield self.connection
-                self.connection.execute("COMMIT")
-            except BaseException:
-                self._writer = writer  # its row may be gone with the rest
-                if self.connection.in_transaction:
-                    self.connection.execute("ROLLBACK")
-                raise
-        except sqlite3.OperationalError as error:
-            raise _trouble(self.path, error) from error
 
 
 def is_catalog(path: Path) -> bool:

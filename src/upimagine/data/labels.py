@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 
 from upimagine.data.catalog import Catalog, now
@@ -39,11 +40,16 @@ def give_label(catalog: Catalog, sha256: bytes, name: str, value: str | None) ->
 
 def label_history(catalog: Catalog, sha256: bytes) -> list[Label]:
     """All that was ever said about a picture, oldest first."""
-    rows = catalog.connection.execute(
-        """SELECT name, value, who, tool, given
-        FROM labels JOIN writers ON writers.id = labels.writer
-        WHERE picture = (SELECT id FROM pictures WHERE sha256 = ?) ORDER BY labels.id""",
-        (sha256,),
+    row = catalog.connection.execute("SELECT id FROM pictures WHERE sha256 = ?", (sha256,)).fetchone()
+    return [] if row is None else labels_of(catalog.connection, row[0])
+
+
+def labels_of(connection: sqlite3.Connection, picture: int) -> list[Label]:
+    """The same by the picture's number, on a connection of one's own."""
+    rows = connection.execute(
+        """SELECT name, value, who, tool, given FROM labels JOIN writers ON writers.id = labels.writer
+        WHERE picture = ? ORDER BY labels.id""",
+        (picture,),
     )
     return [Label(*row) for row in rows]
 

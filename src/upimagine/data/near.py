@@ -15,8 +15,9 @@ differs in at most one bit, so 17 buckets a part hold all that can be near."""
 
 _PARTS = BITS // 16
 _FLIPS = np.array([0, *(1 << bit for bit in range(16))], np.uint16)
-_ONES = np.array([bin(value).count("1") for value in range(1 << 16)], np.uint8)
-_MOST_PAIRS = 1 << 20  # compared at a time: what bounds memory when many pictures are alike
+_MOST_PAIRS = 1 << 17  # compared at a time: what bounds memory when many pictures are alike
+# Bits are dealt out to the parts at random, for neighbouring frequencies go together and would fill a few buckets.
+_DEAL = np.random.default_rng(0).permutation(BITS)
 NONE = -1
 
 
@@ -31,17 +32,26 @@ def nearest_better(hashes: NDArray[np.uint8], rows: NDArray[np.int64]) -> tuple[
         (N,) the index of the nearest hash with a smaller index, the smallest of equally near ones, `NONE` where there
         is none within `REACH_BITS`; and (N,) the bits in which they differ, `REACH_BITS + 1` where there is none.
     """
-    parts = np.ascontiguousarray(hashes).view(np.uint16).reshape(-1, _PARTS)
-    count = len(parts)
+    dealt = np.ascontiguousarray(np.packbits(np.unpackbits(hashes, axis=1)[:, _DEAL], axis=1))
+    parts, words = dealt.view(np.uint16), dealt.view(np.uint64)
+    count = len(hashes)
     # Bits and index in one number, so that the smallest is the nearest and, of equals, the best.
     best = np.full(count, (REACH_BITS + 1) << 32, np.int64)
     for one, other in _candidates(parts, np.unique(rows)):
-        bits = _ONES[parts[one] ^ parts[other]].sum(axis=1, dtype=np.int64)
+        bits = _ones(words[one] ^ words[other]).sum(axis=1)
         near = (bits <= REACH_BITS) & (one != other)
         better, worse = np.minimum(one, other)[near], np.maximum(one, other)[near]
         np.minimum.at(best, worse, (bits[near] << 32) | better)
     found = best >> 32
     return np.where(found <= REACH_BITS, best & 0xFFFFFFFF, NONE), found
+
+
+def _ones(words: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """How many bits are set in each, added up in ever wider fields (numpy has its own only from version 2 on)."""
+    words = words - ((words >> np.uint64(1)) & np.uint64(0x5555555555555555))
+    words = (words & np.uint64(0x3333333333333333)) + ((words >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    words = (words + (words >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return ((words * np.uint64(0x0101010101010101)) >> np.uint64(56)).astype(np.int64)
 
 
 def _candidates(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from upimagine.data.catalog import Catalog
-from upimagine.data.labels import Label, label_history
+from upimagine.data.labels import Label, labels_of
 
 Which = Literal["all", "clean", "flagged"]
 
@@ -51,7 +51,7 @@ def records(catalog: Catalog, which: Which = "all") -> Iterator[Record]:
                 WHERE picture = ? ORDER BY name""",
                 (picture,),
             )
-            labels = label_history(catalog, sha256)
+            labels = labels_of(connection, picture)
             yield Record(sha256, path, places, size, height, width, dict(scores), raised, labels)
 
 

@@ -28,6 +28,8 @@ def frame(rgb: Rgb8) -> float:
 def _border(lines: NDArray[np.int16]) -> int:
     """Plain lines before the picture begins; 0 where it does not begin with a step."""
     colour = np.median(lines[0], axis=0)
+    if np.mean(np.abs(lines[0] - colour).max(axis=1) > _SAME) > 1 - _PLAIN_SHARE:  # as in most pictures
+        return 0
     strays = np.abs(lines[: len(lines) // 2 + _BLEND_PX] - colour).max(axis=2) > _SAME  # (lines, pixels)
     share = strays.mean(axis=1)
     plain = share <= 1 - _PLAIN_SHARE
