@@ -175,5 +175,5 @@ def _report(catalog: Catalog, scanned: Scanned | None, written: list[str], as_js
 
 
 def _line(state: FlagState) -> str:
-    limit = "off" if state.threshold is None else f"{state.side} {state.threshold:g}"
-    return f"  {state.name:<13} {state.raised:>7}  {state.measure} {limit:<12} {state.meaning}"
+    limit = f"{state.measure} off" if state.threshold is None else f"{state.measure} {state.side} {state.threshold:g}"
+    return f"  {state.name:<13} {state.raised:>7}  {limit:<22} {state.meaning}"

@@ -37,21 +37,32 @@ def nearest_better(hashes: NDArray[np.uint8], rows: NDArray[np.int64]) -> tuple[
     count = len(hashes)
     # Bits and index in one number, so that the smallest is the nearest and, of equals, the best.
     best = np.full(count, (REACH_BITS + 1) << 32, np.int64)
-    for one, other in _candidates(parts, np.unique(rows)):
-        bits = _ones(words[one] ^ words[other]).sum(axis=1)
-        near = (bits <= REACH_BITS) & (one != other)
+    for candidates in _candidates(parts, np.unique(rows)):
+        one, other = candidates
+        # Hardly any pair that is not near gets past the first half of the bits.
+        hopeful = (_differing(words[one, :2], words[other, :2]) <= REACH_BITS) & (one != other)
+        one, other = one[hopeful], other[hopeful]
+        bits = _differing(words[one], words[other])
+        near = bits <= REACH_BITS
         better, worse = np.minimum(one, other)[near], np.maximum(one, other)[near]
         np.minimum.at(best, worse, (bits[near] << 32) | better)
     found = best >> 32
     return np.where(found <= REACH_BITS, best & 0xFFFFFFFF, NONE), found
 
 
-def _ones(words: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """How many bits are set in each, added up in ever wider fields (numpy has its own only from version 2 on)."""
-    words = words - ((words >> np.uint64(1)) & np.uint64(0x5555555555555555))
+def _differing(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """(P, words) twice to (P,): in how many bits they differ, added up in ever wider fields of each word.
+
+    numpy has a function for it only from version 2 on.
+    """
+    words = one ^ other
+    words -= (words >> np.uint64(1)) & np.uint64(0x5555555555555555)
     words = (words & np.uint64(0x3333333333333333)) + ((words >> np.uint64(2)) & np.uint64(0x3333333333333333))
-    words = (words + (words >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return ((words * np.uint64(0x0101010101010101)) >> np.uint64(56)).astype(np.int64)
+    words += words >> np.uint64(4)
+    words &= np.uint64(0x0F0F0F0F0F0F0F0F)
+    words *= np.uint64(0x0101010101010101)
+    counts: NDArray[np.int64] = (words >> np.uint64(56)).astype(np.int64).sum(axis=1)
+    return counts
 
 
 def _candidates(
