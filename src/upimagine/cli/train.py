@@ -35,7 +35,7 @@ class _Run:
     """What every task is told."""
 
     data: Folders
-    """a folder of pictures, a .zip of them or a WebDataset .tar; give it several times for several of them"""
+    """a folder of pictures, a .zip of them, a WebDataset .tar, or a catalog (its clean pictures); repeatable"""
     out: Annotated[Path, arg(aliases=["-o"])]
     """folder of the run; the same folder again goes on where it stopped"""
     json: bool = False

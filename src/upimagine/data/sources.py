@@ -8,9 +8,11 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from upimagine.data.archives import Member, tar_members, zip_members
+from upimagine.data.catalog import Catalog, is_catalog
 from upimagine.data.folder import PICTURE_SUFFIXES, no_pictures, pictures_in, subfolders
 from upimagine.data.found import Found
 from upimagine.data.labels import DATASET, ROWS, labels_of
+from upimagine.data.records import clean_paths
 from upimagine.errors import UpimagineError
 
 
@@ -19,7 +21,8 @@ def opened(data: list[Path]) -> Iterator[list[Found]]:
     """All pictures of the given folders and archives, one after the other as given, each sorted by name; with labels.
 
     Of a folder those directly inside; if it has none, those directly inside its folders, whose names are then labels.
-    Of a .zip or .tar (WebDataset) all, however deep. They can be read while the context lasts, by several threads.
+    Of a .zip or .tar (WebDataset) all, however deep; of a catalog those without a flag. They can be read while the
+    context lasts, by several threads.
 
     Raises UpimagineError, one line, for what is missing, damaged, encrypted or holds no picture.
     """
@@ -31,13 +34,25 @@ def opened(data: list[Path]) -> Iterator[list[Found]]:
             suffix = path.suffix.lower()
             if path.is_dir():
                 found += _in_folder(path)
+            elif is_catalog(path):
+                found += [Found(picture) for picture in _clean(path)]
             elif suffix == ".zip":
                 found += _in_archive(path, zip_members(path, keep), shard=False)
             elif suffix == ".tar":
                 found += _in_archive(path, tar_members(path), shard=True)
             else:
-                raise UpimagineError(f"{path} is not a folder, nor a .zip or .tar; name pictures to learn from")
+                raise UpimagineError(
+                    f"{path} is not a folder, nor a .zip, .tar or catalog; name pictures to learn from"
+                )
         yield found
+
+
+def _clean(path: Path) -> list[Path]:
+    with Catalog(path) as catalog:
+        clean = clean_paths(catalog)
+    if not clean:
+        raise UpimagineError(f"{path} holds no picture without a flag; move its thresholds with `upimagine prepare`")
+    return clean
 
 
 def _in_folder(folder: Path) -> list[Found]:

@@ -19,9 +19,11 @@ from upimagine.pixels.colour import to_srgb
 from upimagine.pixels.picture import Picture
 from upimagine.pixels.vips import UNSTATED_DPI, enter, reason
 
+_JPEG = "jpegload_source"
+
 # How files begin; the suffix is never believed. The sizes of strips are TIFF's own business: max_pixels guards memory.
 _LOADERS: tuple[tuple[re.Pattern[bytes], str, dict[str, object]], ...] = (
-    (re.compile(rb"\xff\xd8\xff"), "jpegload_source", {}),
+    (re.compile(rb"\xff\xd8\xff"), _JPEG, {}),
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "pngload_source", {}),
     (re.compile(rb"II[*+]\0|MM\0[*+]"), "tiffload_source", {"unlimited": True}),
     (re.compile(rb"RIFF....WEBP", re.DOTALL), "webpload_source", {}),
@@ -30,20 +32,28 @@ _LOADERS: tuple[tuple[re.Pattern[bytes], str, dict[str, object]], ...] = (
 )
 
 
-def read(path: str | Path, *, max_pixels: int = 400_000_000, content: bytes | None = None) -> Picture:
+def read(
+    path: str | Path,
+    *,
+    max_pixels: int = 400_000_000,
+    content: bytes | None = None,
+    least_px: int | None = None,
+) -> Picture:
     """Read a JPEG, PNG, TIFF, WebP, GIF or AVIF picture (of several pages, the first).
 
     Args:
         path: the file.
         max_pixels: refuse a header that declares more, before anything is decoded.
         content: the file as bytes, when it lies in an archive; `path` is then only what errors call it.
+        least_px: a look is enough: a JPEG may be decoded, several times faster, at a half, quarter or eighth of its
+            size as long as its shorter side keeps so many pixels. Other formats come whole. `dpi` stays the file's.
 
     Raises:
         PictureError: missing, no picture, cut short, damaged, too large; one line that names the file.
         RuntimeError: in a process forked after pictures were read.
     """
     enter()
-    with _opened(Path(path), max_pixels, content) as image:
+    with _opened(Path(path), max_pixels, content, least_px) as image:
         bit_depth = 16 if image.format == "ushort" else 8
         dpi, recipe, orientation = _dpi(image), notes.find(image), _orientation(image)
         said = _exif(image, Path(path), content, recipe), _blob(image, "xmp-data", xmp.MOST_BYTES)
@@ -81,7 +91,9 @@ def read_recipe(path: str | Path) -> str | None:
 
 
 @contextmanager
-def _opened(path: Path, max_pixels: int | None, content: bytes | None = None) -> Iterator[pyvips.Image]:
+def _opened(
+    path: Path, max_pixels: int | None, content: bytes | None = None, least_px: int | None = None
+) -> Iterator[pyvips.Image]:
     """Open a file and parse its header; what goes wrong inside the block becomes one line with the file's name."""
     try:
         # Opened here and not by libvips, which takes "a[1].png" for a name with options.
@@ -91,11 +103,7 @@ def _opened(path: Path, max_pixels: int | None, content: bytes | None = None) ->
             if content is None and tiles.is_pyramid(path):
                 raise PictureError("is a pyramid of tiles, which is only written; open the picture it was made with")
             loader, options = _loader(head)
-            source = (
-                pyvips.Source.new_from_descriptor(file.fileno())
-                if content is None
-                else pyvips.Source.new_from_memory(content)
-            )
+            source = _source(file, content)
             load = getattr(pyvips.Image, loader)
             # libvips' default shows half a picture in grey; "error" is the level at which every format speaks up.
             image = load(source, access="sequential", fail_on="error", **options)
@@ -103,6 +111,10 @@ def _opened(path: Path, max_pixels: int | None, content: bytes | None = None) ->
                 raise PictureError(
                     f"declares {image.width} x {image.height} pixels, more than {max_pixels} at most; make it smaller"
                 )
+            shrink = _shrink(image, least_px) if loader == _JPEG else 1
+            if shrink > 1:
+                file.seek(0)
+                image = load(_source(file, content), access="sequential", fail_on="error", shrink=shrink)
             yield image
     except FileNotFoundError as error:
         raise PictureError(f"{path}: there is no such file") from error
@@ -122,6 +134,12 @@ def _bytes(path: Path, content: bytes | None) -> BinaryIO:
     return path.open("rb") if content is None else BytesIO(content)
 
 
+def _source(file: BinaryIO, content: bytes | None) -> pyvips.Source:
+    if content is None:
+        return pyvips.Source.new_from_descriptor(file.fileno())
+    return pyvips.Source.new_from_memory(content)
+
+
 def _loader(head: bytes) -> tuple[str, dict[str, object]]:
     if not head:
         raise PictureError("is empty; fetch it again")
@@ -129,6 +147,12 @@ def _loader(head: bytes) -> tuple[str, dict[str, object]]:
         if beginning.match(head):
             return loader, options
     raise PictureError("is no JPEG, PNG, TIFF, WebP, GIF or AVIF picture, whatever its name says")
+
+
+def _shrink(image: pyvips.Image, least_px: int | None) -> int:
+    """The largest reduction, of those that JPEG's transform gives for nothing, that leaves so many pixels."""
+    shorter = min(image.width, image.height)
+    return next((by for by in (8, 4, 2) if least_px is not None and shorter // by >= least_px), 1)
 
 
 def _orientation(image: pyvips.Image) -> int:
