@@ -21,8 +21,8 @@ from torch import Tensor
 
 from upimagine.data import examine, filing
 from upimagine.data.catalog import Catalog
-from upimagine.data.folder import list_pictures
 from upimagine.data.scan import scan
+from upimagine.data.sources import opened
 from upimagine.data.thresholds import count_pictures, flag_states, set_threshold
 from upimagine.errors import UpimagineError
 
@@ -342,11 +342,16 @@ def test_memory_holds_a_few_pictures_a_thread(folder: Path, catalog: Catalog, mo
 def test_training_takes_the_clean_pictures_of_a_catalog(folder: Path, catalog: Catalog) -> None:
     write(folder / "tiny.jpg", scaled(sound()[12], 0.3))
     scan(catalog, [folder])
-    paths = list_pictures([catalog.path])
+    paths = taken(catalog.path)
     assert len(paths) == 9 and folder / "tiny.jpg" not in paths
     set_threshold(catalog, "small", None)
     set_threshold(catalog, "upscaled", None)
-    assert folder / "tiny.jpg" in list_pictures([catalog.path])
+    assert folder / "tiny.jpg" in taken(catalog.path)
     set_threshold(catalog, "small", 5000)
     with pytest.raises(UpimagineError, match="no picture without a flag"):
-        list_pictures([catalog.path])
+        taken(catalog.path)
+
+
+def taken(path: Path) -> list[Path]:
+    with opened([path]) as found:
+        return [each.path for each in found]

@@ -234,7 +234,7 @@ def test_a_cut_archive_is_one_clear_line(write: Callable[[Path, Files], Path], t
 def test_archives_that_cannot_be_read_are_refused(tmp_path: Path, tiny: Files) -> None:
     assert "no such file" in complaint(tmp_path / "gone.zip")
     assert "no such file" in complaint(tmp_path / "gone.tar")
-    assert "is not a folder, nor a .zip or .tar" in complaint(tmp_path / "gone.rar")
+    assert "is not a folder, nor a .zip, .tar or catalog" in complaint(tmp_path / "gone.rar")
     assert "holds no pictures" in complaint(write_zip(tmp_path / "a.zip", {"a.txt": b"x"}))
     (tmp_path / "b.zip").write_bytes(write_tar(tmp_path / "b.tar", tiny).read_bytes())
     assert "no zip archive" in complaint(tmp_path / "b.zip")
