@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from test_train import LOOP, assert_same_state
 
-from upimagine.losses.adversarial import r1_penalty
+from upimagine.losses.penalties import r1_penalty
 from upimagine.models.file import load_model_file
 from upimagine.models.loaded import load_generator
 from upimagine.nets.growing import GrowingDiscriminator, GrowingGenerator, _Down, _Up, enlarge_twice, widths_at

@@ -7,7 +7,12 @@ import math
 import pytest
 import torch
 
-from upimagine.losses.adversarial import non_saturating_discriminator, non_saturating_generator
+from upimagine.losses.adversarial import (
+    hinge_discriminator,
+    hinge_generator,
+    non_saturating_discriminator,
+    non_saturating_generator,
+)
 from upimagine.losses.low_res import low_res_l1
 
 
@@ -28,6 +33,13 @@ def test_generator_loss_does_not_saturate_where_the_discriminator_is_sure() -> N
     non_saturating_generator(fake).backward()
     assert fake.grad is not None
     assert fake.grad.item() == pytest.approx(-1.0)
+
+
+def test_hinge_asks_only_for_what_is_not_clear_yet() -> None:
+    real, fake = torch.tensor([3.0, 0.5, -1.0]), torch.tensor([-2.0, 0.25, 1.0])
+    assert hinge_discriminator(real, fake).item() == pytest.approx((0 + 0.5 + 2) / 3 + (0 + 1.25 + 2) / 3)
+    assert hinge_generator(fake).item() == pytest.approx(0.25)
+    assert hinge_discriminator(torch.ones(4), -torch.ones(4)).item() == 0
 
 
 def test_low_res_l1_leaves_detail_free_and_sees_tone() -> None:

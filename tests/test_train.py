@@ -213,6 +213,8 @@ def test_learning_rate_and_precision_may_change_on_the_way(pictures: Path, tmp_p
         (["dcgan", "--device", "toaster"], "'toaster' is unknown"),
         (["dcgan", "--device", "cuda:99"], "is not here"),
         (["dcgan", "--precision", "fp16", "--device", "cpu"], "needs an NVIDIA GPU"),
+        (["fastgan", "--size-px", "96"], "choose one of 64, 128, 256, 512"),
+        (["fastgan", "--rebuild-weight", "-1"], "--rebuild-weight -1.0 cannot work"),
         (["progressive", "--start-px", "256"], "cannot work; choose among"),
         (["progressive", "--stage-kimg", "0"], "--stage-kimg be above 0"),
         (["upres", "--scales", "0"], "give numbers above 0"),

@@ -2,7 +2,9 @@
 
 Tensors are NCHW float32 in [-1, 1], RGB, sRGB-encoded, unless a line says otherwise. Any object with these members
 takes part; nothing has to be inherited or registered. Objects are called under ``torch.inference_mode`` and must not
-depend on batch mates: the same row gives the same picture in any batch.
+depend on batch mates: the same row gives the same picture in any batch. On a processor several threads may call at
+once: one that keeps anything between calls, such as memory that it hands out again, must guard it (torch modules need
+not).
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ class Upscaler(Protocol):
     """Small tiles to large ones, with invented detail."""
 
     scale: int
-    """Output pixels for an input pixel, along a side: 1 to 16."""
+    """Output pixels for an input pixel, along a side: 1 to 32."""
     window_px: int
     """Side of the square input tile in low-res pixels."""
     guide_channels: int
@@ -58,8 +60,8 @@ class Translator(Protocol):
     window_px: int
     """Side of the square tile."""
 
-    def translate(self, tiles: Tensor) -> Tensor:
-        """(N, 3, window_px, window_px) to the same shape."""
+    def translate(self, tiles: Tensor, seed: int = 0) -> Tensor:
+        """(N, 3, window_px, window_px) to the same shape. `seed` varies what is left to chance, if anything is."""
         ...
 
 

@@ -12,8 +12,9 @@ from importlib import import_module
 VERBS = {
     "make": "walk from noise to the print, as a recipe says: portrait, or your own .toml",
     "enlarge": "up-imagine pictures to any size",
+    "translate": "turn pictures into others, as pix2pix has learned to",
     "sample": "make pictures from noise, ranked, with a contact sheet",
-    "train": "train a model on a folder of pictures: dcgan, upres",
+    "train": "train a model on a folder of pictures: dcgan, enhance, fastgan, pix2pix, progressive, upres",
     "again": "make the same pixels again from the recipe inside a picture",
     "models": "list the built-in models, or describe one",
 }

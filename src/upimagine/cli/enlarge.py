@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
+from upimagine.cli.files import named_pictures, targets
 from upimagine.cli.frame import parse, progress, tell, warn
 
 if TYPE_CHECKING:
@@ -106,14 +107,14 @@ def run(arguments: list[str]) -> int:
     from upimagine.render.winner_map import tell_winners
 
     to_px, options, printing = _settings(chosen)
-    pictures = _pictures(chosen.pictures)
+    pictures = named_pictures(chosen.pictures)
     folder = len(pictures) > 1 or any(given.is_dir() for given in chosen.pictures)
-    targets = _targets(pictures, chosen.out, to_px, folder)
+    outs = targets(pictures, chosen.out, str(to_px), folder)
     machine = settle(chosen.device)
     done: list[Enlarged] = []
     failed: list[str] = []
     with progress(len(pictures)) as watch:
-        for path, out in zip(pictures, targets, strict=True):
+        for path, out in zip(pictures, outs, strict=True):
             if folder and out.exists() and not chosen.overwrite:
                 warn(f"upimagine enlarge: {out} exists and is kept; add --overwrite to replace it")
                 failed.append(str(path))
@@ -189,49 +190,6 @@ def _settings(chosen: Arguments) -> tuple[int, Enlarge, Print]:
     return to_px, options, printing
 
 
-def _pictures(given: tuple[Path, ...]) -> list[Path]:
-    """Files of all folders and patterns, in order, each once."""
-    import glob
-
-    from upimagine.data.folder import list_pictures
-    from upimagine.errors import UpimagineError
-
-    found: list[Path] = []
-    for path in given:
-        if path.is_dir():
-            found += list_pictures([path])
-        elif not path.exists() and glob.has_magic(str(path)):
-            matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207 (any path)
-            if not matches:
-                raise UpimagineError(f"no file matches {path}")
-            found += [match for match in matches if match.is_file()]
-        else:
-            found.append(path)
-    if not found:
-        raise UpimagineError("no picture was named; give files or folders")
-    return list(dict.fromkeys(found))
-
-
-def _targets(pictures: list[Path], out: Path | None, to_px: int, folder: bool) -> list[Path]:
-    """Where each result goes."""
-    from upimagine.errors import UpimagineError
-
-    if folder and out is not None and out.suffix and not out.is_dir():
-        raise UpimagineError(f"{len(pictures)} pictures cannot all go to the file {out}; give -o a folder")
-    targets = [_target(path, out, to_px, folder) for path in pictures]
-    for path, target in zip(pictures, targets, strict=True):
-        if targets.count(target) > 1:
-            raise UpimagineError(f"{path} and another picture would both become {target}; enlarge them apart")
-    return targets
-
-
-def _target(picture: Path, out: Path | None, to_px: int, folder: bool) -> Path:
-    name = f"{picture.stem}-{to_px}.png"
-    if out is None:
-        return picture.with_name(name)
-    return out / name if folder or (not out.suffix or out.is_dir()) else out
-
-
 def _beside(picture: Path, enlarged: Enlarged, chosen: Arguments) -> None:
     """The files that were asked for beside the result."""
     from upimagine import pixels
@@ -249,8 +207,7 @@ def _beside(picture: Path, enlarged: Enlarged, chosen: Arguments) -> None:
         proof_sheet(out, out.with_suffix(".pdf"), dpi=paper.dpi, bleed_mm=paper.bleed_mm, overwrite=chosen.overwrite)
     if paper.cm is not None:
         layout = PrintLayout.of_file(*enlarged.size_px, paper.dpi, paper.bleed_mm)
-        scales = tuple(8 for _ in enlarged.models)
-        if warning := stretch_warning(pixels.read_size(picture), layout, scales):
+        if warning := stretch_warning(pixels.read_size(picture), layout, enlarged.scales):
             warn(f"upimagine enlarge: {warning}")
 
 

@@ -16,61 +16,111 @@ from upimagine.errors import UpimagineError
 from upimagine.train.account import Progress
 from upimagine.train.dcgan import DcganSettings, make_dcgan_task
 from upimagine.train.engine import Engine
+from upimagine.train.enhance import EnhanceSettings, make_enhance_task
+from upimagine.train.fastgan import FastganSettings, make_fastgan_task
 from upimagine.train.loop import Outcome, fit
 from upimagine.train.page import time_left
+from upimagine.train.pix2pix import Pix2pixSettings, make_pix2pix_task
 from upimagine.train.progressive import ProgressiveSettings, make_progressive_task
 from upimagine.train.settings import LoopSettings
 from upimagine.train.task import Task
 from upimagine.train.upres import UpresSettings, make_upres_task
 
 Folders = Annotated[UseAppendAction[tuple[Path, ...]], arg(metavar="FOLDER")]
+OnSkip = Callable[[Path, str], None]
 
 
-@dataclass(frozen=True)
-class Dcgan:
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """What every task is told."""
+
+    data: Folders
+    """a folder of pictures; give it several times for several folders"""
+    out: Annotated[Path, arg(aliases=["-o"])]
+    """folder of the run; the same folder again goes on where it stopped"""
+    json: bool = False
+    """print the result as one JSON object"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dcgan(_Run):
     """A generator of small pictures (DCGAN), from some hundreds of pictures."""
 
-    data: Folders
-    """a folder of pictures; give it several times for several folders"""
-    out: Annotated[Path, arg(aliases=["-o"])]
-    """folder of the run; the same folder again goes on where it stopped"""
     task: DcganSettings = field(default_factory=DcganSettings)
     loop: LoopSettings = field(default_factory=LoopSettings)
-    json: bool = False
-    """print the result as one JSON object"""
+
+    def begin(self, on_skip: OnSkip) -> Callable[[Engine], Task]:
+        """Read the pictures."""
+        return make_dcgan_task(list(self.data), self.task, self.loop.seed, on_skip)
 
 
-@dataclass(frozen=True)
-class Progressive:
+@dataclass(frozen=True, kw_only=True)
+class Fastgan(_Run):
+    """A generator of pictures up to 512 px (FastGAN), from some dozens of pictures."""
+
+    task: FastganSettings = field(default_factory=FastganSettings)
+    loop: LoopSettings = field(default_factory=lambda: LoopSettings(batch=8))
+
+    def begin(self, on_skip: OnSkip) -> Callable[[Engine], Task]:
+        """Read the pictures."""
+        return make_fastgan_task(list(self.data), self.task, self.loop.seed, on_skip)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progressive(_Run):
     """A generator of small pictures that grows while it trains, from 32 px on."""
 
-    data: Folders
-    """a folder of pictures; give it several times for several folders"""
-    out: Annotated[Path, arg(aliases=["-o"])]
-    """folder of the run; the same folder again goes on where it stopped"""
     task: ProgressiveSettings = field(default_factory=ProgressiveSettings)
     loop: LoopSettings = field(default_factory=LoopSettings)
-    json: bool = False
-    """print the result as one JSON object"""
+
+    def begin(self, on_skip: OnSkip) -> Callable[[Engine], Task]:
+        """Read the pictures."""
+        return make_progressive_task(list(self.data), self.task, self.loop.seed, self.loop.batch, on_skip)
 
 
-@dataclass(frozen=True)
-class Upres:
+@dataclass(frozen=True, kw_only=True)
+class Upres(_Run):
     """An up-imaginer x8 (J-net), from some dozens of large pictures (512 px and more)."""
 
-    data: Folders
-    """a folder of pictures; give it several times for several folders"""
-    out: Annotated[Path, arg(aliases=["-o"])]
-    """folder of the run; the same folder again goes on where it stopped"""
     task: UpresSettings = field(default_factory=UpresSettings)
     loop: LoopSettings = field(default_factory=lambda: LoopSettings(batch=8))
     augment: TileAugment = field(default_factory=TileAugment)
-    json: bool = False
-    """print the result as one JSON object"""
+
+    def begin(self, on_skip: OnSkip) -> Callable[[Engine], Task]:
+        """Read the pictures."""
+        return make_upres_task(list(self.data), self.task, self.augment, self.loop.seed, on_skip)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Enhance(_Run):
+    """An up-imaginer x4 for tiny pictures (EnhanceGAN), stage after stage, from some hundreds of pictures."""
+
+    task: EnhanceSettings = field(default_factory=EnhanceSettings)
+    loop: LoopSettings = field(default_factory=LoopSettings)
+
+    def begin(self, on_skip: OnSkip) -> Callable[[Engine], Task]:
+        """Read the pictures."""
+        return make_enhance_task(list(self.data), self.task, self.loop.seed, on_skip)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pix2pix(_Run):
+    """From pictures to pictures (U-Net and PatchGAN), from some hundreds of pairs; as it comes, an up-imaginer x8."""
+
+    task: Pix2pixSettings = field(default_factory=Pix2pixSettings)
+    loop: LoopSettings = field(default_factory=lambda: LoopSettings(kimg=80.0, batch=1))
+
+    def begin(self, on_skip: OnSkip) -> Callable[[Engine], Task]:
+        """Read the pictures, or pairs of them."""
+        return make_pix2pix_task(list(self.data), self.task, self.loop.seed, on_skip)
+
+
+Chosen = Dcgan | Enhance | Fastgan | Pix2pix | Progressive | Upres
 Arguments = (
     Annotated[Dcgan, subcommand(name="dcgan")]
+    | Annotated[Enhance, subcommand(name="enhance")]
+    | Annotated[Fastgan, subcommand(name="fastgan")]
+    | Annotated[Pix2pix, subcommand(name="pix2pix")]
     | Annotated[Progressive, subcommand(name="progressive")]
     | Annotated[Upres, subcommand(name="upres")]
 )
@@ -78,7 +128,7 @@ Arguments = (
 
 def run(arguments: list[str]) -> int:
     """Parse, train, print."""
-    chosen: Dcgan | Progressive | Upres = parse(Arguments, "train", arguments)  # type: ignore[arg-type]
+    chosen: Chosen = parse(Arguments, "train", arguments)  # type: ignore[arg-type]
     skipped: list[str] = []
 
     def on_skip(path: Path, reason: str) -> None:
@@ -87,14 +137,9 @@ def run(arguments: list[str]) -> int:
 
     if problem := chosen.loop.problem():
         raise UpimagineError(problem)
-    folders = list(chosen.data)
-    make_task: Callable[[Engine], Task]
-    if isinstance(chosen, Dcgan):
-        make_task = make_dcgan_task(folders, chosen.task, chosen.loop.seed, on_skip)
-    elif isinstance(chosen, Progressive):
-        make_task = make_progressive_task(folders, chosen.task, chosen.loop.seed, chosen.loop.batch, on_skip)
-    else:
-        make_task = make_upres_task(folders, chosen.task, chosen.augment, chosen.loop.seed, on_skip)
+    make_task = chosen.begin(on_skip)
+    if skipped:
+        warn(f"upimagine train: {len(skipped)} files were passed over")
     outcome = fit(make_task, chosen.loop, chosen.out, _show, lambda line: warn(f"upimagine train: {line}"))
     return _report(outcome, chosen.out, chosen.json, skipped)
 

@@ -66,6 +66,7 @@ class Enlarged:
     written: Future[None] | None = None  # of a file that is still being encoded
     resumed: bool = False  # it went on where an earlier process had stopped
     shifted: bool = False  # seams were seen, and it was rendered anew on a shifted grid
+    scales: tuple[int, ...] = ()  # of the models
 
     @property
     def outside_share(self) -> float:
@@ -235,6 +236,7 @@ class _Rendering:
             0.0,
             written=written,
             resumed=resumed,
+            scales=tuple(load_rivals(each.stage, self.machine)[0].scale for each in done),
         )
 
     def _identity(self, size_px: tuple[int, int]) -> str:

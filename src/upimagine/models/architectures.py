@@ -7,17 +7,28 @@ from typing import Any
 
 from torch import nn
 
+from upimagine.nets.began import BeganAutoencoder, BeganGenerator
 from upimagine.nets.dcgan import DcganDiscriminator, DcganGenerator
+from upimagine.nets.enhance import EnhanceGan
+from upimagine.nets.fastgan import FastganDiscriminator, FastganGenerator
 from upimagine.nets.growing import GrowingDiscriminator, GrowingGenerator
 from upimagine.nets.jnet import JNet, JNetDiscriminator
+from upimagine.nets.pix2pix import PatchDiscriminator, UNet
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+    "began": BeganGenerator,
+    "began-autoencoder": BeganAutoencoder,
     "dcgan": DcganGenerator,
     "dcgan-discriminator": DcganDiscriminator,
+    "enhance": EnhanceGan,
+    "fastgan": FastganGenerator,
+    "fastgan-discriminator": FastganDiscriminator,
     "growing": GrowingGenerator,
     "growing-discriminator": GrowingDiscriminator,
     "jnet": JNet,
     "jnet-discriminator": JNetDiscriminator,
+    "patch-discriminator": PatchDiscriminator,
+    "unet": UNet,
 }
 
 

@@ -19,7 +19,7 @@ from upimagine.pixels.atomic import write_bytes
 
 FORMAT = 1
 KEY = "upimagine"
-Role = Literal["generator", "upscaler"]
+Role = Literal["generator", "upscaler", "translator"]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from upimagine.errors import UpimagineError
 from upimagine.models.builtin import find
 from upimagine.models.file import ModelFile, load_model_file
+from upimagine.models.noise import seeds_of
+from upimagine.nets.pix2pix import UNet
 from upimagine.processor import bf16_is_faster, pick_device
 
 
@@ -59,10 +61,19 @@ class LoadedGenerator:
         return self._net(latents)
 
 
-class LoadedUpscaler:
-    """An upscaler model as roles.Upscaler."""
+def _noise(file: ModelFile, tiles: Tensor, seed: int = 0) -> tuple[Tensor, ...]:
+    """What a U-Net with noise wants beside (N, C, h, w): seeds (N,), told by each tile. Nothing for other networks."""
+    return (seeds_of(tiles, seed),) if isinstance(file.main, UNet) and file.main.noise else ()
 
-    radius_px: int | None = None  # a J-net sees its whole tile
+
+class LoadedUpscaler:
+    """An upscaler model as roles.Upscaler.
+
+    Where dropout is the network's noise, a tile itself says what is dropped: candidates that differ in anything, grain
+    say, are invented differently, and each comes again whenever its tile does.
+    """
+
+    radius_px: int | None = None  # J-net and U-Net see their whole tile
     align_px = 1
 
     def __init__(self, file: ModelFile, device: str, dtype: torch.dtype) -> None:
@@ -74,12 +85,30 @@ class LoadedUpscaler:
         self._net = _Placed(file.main, device, dtype)
 
     def upscale(self, tiles: Tensor) -> Tensor:
-        """(N, 3 + guide_channels, w, w) to (N, 3, 8w, 8w) in [-1, 1]."""
-        return self._net(tiles)
+        """(N, 3 + guide_channels, w, w) to (N, 3, scale * w, scale * w) in [-1, 1]."""
+        return self._net(tiles, *_noise(self.file, tiles))
 
 
-Loaded = LoadedGenerator | LoadedUpscaler
-_ROLES: dict[str, Any] = {"generator": LoadedGenerator, "upscaler": LoadedUpscaler}
+class LoadedTranslator:
+    """A translator model as roles.Translator; its noise, if it has any, is told by picture and seed."""
+
+    def __init__(self, file: ModelFile, device: str, dtype: torch.dtype) -> None:
+        self.file = file
+        self.window_px = int(file.main.window_px)  # type: ignore[arg-type]
+        self._net = _Placed(file.main, device, dtype)
+
+    def translate(self, tiles: Tensor, seed: int = 0) -> Tensor:
+        """(N, 3, window_px, window_px) to the same shape, in [-1, 1]."""
+        return self._net(tiles, *_noise(self.file, tiles, seed))
+
+
+Loaded = LoadedGenerator | LoadedUpscaler | LoadedTranslator
+_ROLES: dict[str, Any] = {"generator": LoadedGenerator, "upscaler": LoadedUpscaler, "translator": LoadedTranslator}
+_DOES = {
+    LoadedGenerator: "makes pictures",
+    LoadedUpscaler: "enlarges pictures",
+    LoadedTranslator: "translates pictures",
+}
 
 
 def load(model: str | Path, device: str = "auto", dtype: str = "auto") -> Loaded:
@@ -108,7 +137,7 @@ def load_generator(model: str | Path, device: str = "auto", dtype: str = "auto")
     """`load`, refusing models of another role."""
     loaded = load(model, device, dtype)
     if not isinstance(loaded, LoadedGenerator):
-        raise UpimagineError(f"{model} enlarges pictures; a model that makes them is needed here, as portrait-128")
+        raise UpimagineError(f"{model} {_DOES[type(loaded)]}; a model that makes them is needed here, as portrait-128")
     return loaded
 
 
@@ -116,5 +145,15 @@ def load_upscaler(model: str | Path, device: str = "auto", dtype: str = "auto") 
     """`load`, refusing models of another role."""
     loaded = load(model, device, dtype)
     if not isinstance(loaded, LoadedUpscaler):
-        raise UpimagineError(f"{model} makes pictures; a model that enlarges them is needed here, as detail-x8")
+        raise UpimagineError(f"{model} {_DOES[type(loaded)]}; a model that enlarges them is needed here, as detail-x8")
+    return loaded
+
+
+def load_translator(model: str | Path, device: str = "auto", dtype: str = "auto") -> LoadedTranslator:
+    """`load`, refusing models of another role."""
+    loaded = load(model, device, dtype)
+    if not isinstance(loaded, LoadedTranslator):
+        raise UpimagineError(
+            f"{model} {_DOES[type(loaded)]}; a model that translates them is needed here (upimagine train pix2pix)"
+        )
     return loaded

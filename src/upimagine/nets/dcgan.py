@@ -7,6 +7,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
+from upimagine.nets.norms import Norm, limit_spectra, norm_layer
 from upimagine.nets.shapes import assert_shape
 
 SIZES_PX = (64, 128, 256)
@@ -97,13 +98,25 @@ class MinibatchSpread(nn.Module):
 
 
 class DcganDiscriminator(nn.Module):
-    """Picture to one logit: strided convolutions, LeakyReLU 0.2, batch norm everywhere but in the first layer.
+    """Picture to one logit: strided convolutions, LeakyReLU 0.2, a normalisation everywhere but in the first layer.
 
-    `minibatch_spread` (not in the paper) lets it see how much the pictures of a batch differ.
+    Args:
+        size_px: side of the pictures: 64, 128 or 256.
+        width: channels of the first layer; they double from layer to layer.
+        max_width: cap on channels.
+        minibatch_spread: let it see how much the pictures of a batch differ (not in the paper).
+        norm: "batch" is the paper's. "batch-own" differs from it only at inference (`nets.norms.BatchNormOwn`).
+        outputs: more than 1 for critics that give a vector (Cramer).
     """
 
     def __init__(
-        self, size_px: int = 128, width: int = 64, max_width: int | None = None, minibatch_spread: bool = False
+        self,
+        size_px: int = 128,
+        width: int = 64,
+        max_width: int | None = None,
+        minibatch_spread: bool = False,
+        norm: Norm = "batch",
+        outputs: int = 1,
     ) -> None:
         super().__init__()
         steps = _doublings(size_px)
@@ -113,30 +126,46 @@ class DcganDiscriminator(nn.Module):
             "width": width,
             "max_width": max_width,
             "minibatch_spread": minibatch_spread,
+            "norm": norm,
+            "outputs": outputs,
         }
         widths = [min(width << i, max_width or width << steps) for i in range(steps)]  # at size/2, size/4, ..., 4
         layers: list[nn.Module] = [nn.Conv2d(3, widths[0], 4, 2, 1, bias=False), nn.LeakyReLU(0.2, inplace=True)]
         for before, after in itertools.pairwise(widths):
             layers += [
-                nn.Conv2d(before, after, 4, 2, 1, bias=False),
-                nn.BatchNorm2d(after),
+                nn.Conv2d(before, after, 4, 2, 1, bias=norm in ("spectral", "none")),
+                norm_layer(norm, after),
                 nn.LeakyReLU(0.2, inplace=True),
             ]
         self.features = nn.Sequential(*layers)
         self.spread = MinibatchSpread() if minibatch_spread else nn.Identity()
-        self.head = nn.Conv2d(widths[-1] + minibatch_spread, 1, 4, 1, 0, bias=False)
-        self.apply(init_weights)
+        self.head = nn.Conv2d(widths[-1] + minibatch_spread, outputs, 4, 1, 0, bias=False)
+        self.apply(_init_for_leaky if norm == "none" else init_weights)
+        if norm == "spectral":
+            limit_spectra(self)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """(N, 3, size_px, size_px) in [-1, 1] to logits (N, 1, 1, 1)."""
+        """(N, 3, size_px, size_px) in [-1, 1] to logits (N, outputs, 1, 1)."""
         assert_shape(pictures, None, 3, self.size_px, self.size_px, name="pictures")
-        logits: Tensor = self.head(self.spread(self.features(pictures.to(self.head.weight.dtype))))
+        stored = next(self.parameters()).dtype  # of a weight; under spectral norm `.weight` itself is computed anew
+        logits: Tensor = self.head(self.spread(self.features(pictures.to(stored))))
         return logits
 
 
+def _init_for_leaky(module: nn.Module) -> None:
+    """He et al. 2015 (1502.01852): without normalisation N(0, 0.02) would let the signal die out."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, a=0.2, nonlinearity="leaky_relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
 @torch.no_grad()
-def calibrate_batch_norm(generator: DcganGenerator, latents: list[Tensor]) -> None:
-    """Set the running batch-norm statistics to the plain mean over the given latent batches, in place.
+def calibrate_batch_norm(generator: nn.Module, latents: list[Tensor]) -> None:
+    """Set the running batch-norm statistics to the plain mean over the given batches of latents (or other inputs of
+    the network), in place.
+
+    All but batch norm runs as in evaluation mode, for which the statistics are.
 
     Averaged (EMA) weights were never run while training, so their running statistics belong to other weights; this
     makes them right again.
@@ -147,7 +176,9 @@ def calibrate_batch_norm(generator: DcganGenerator, latents: list[Tensor]) -> No
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # cumulative mean
-    generator.train()
+    generator.eval()
+    for norm in norms:
+        norm.train()
     for batch in latents:
         generator(batch)
     generator.train(training)

@@ -53,7 +53,7 @@ def double_discriminator(small: DcganDiscriminator, large: DcganDiscriminator, p
     """Fill `large`, of twice the size, so that it judges as `small` would judge the same pictures shrunk to half.
 
     `pictures` (N, 3, 2s, 2s) in [-1, 1] are a sample from which the new batch norm takes its statistics. Raises
-    ValueError when `large` does not go through the same maps.
+    ValueError when `large` does not go through the same maps or has no batch norm.
     """
     old, new = list(small.features), list(large.features)
     # Conv2d, LeakyReLU | Conv2d, BatchNorm2d, LeakyReLU, ...
@@ -62,7 +62,8 @@ def double_discriminator(small: DcganDiscriminator, large: DcganDiscriminator, p
     first, second, norm = new[0], new[2], new[3]
     assert isinstance(first, nn.Conv2d)
     assert isinstance(second, nn.Conv2d)
-    assert isinstance(norm, nn.BatchNorm2d)
+    if not isinstance(norm, nn.BatchNorm2d):
+        raise ValueError("only a discriminator with batch norm can be doubled")
     if first.out_channels < 6:
         raise ValueError(f"{first.out_channels} channels are too few to carry colours and their negatives")
     first.weight[:6] = 0

@@ -66,7 +66,7 @@ class _Up(_Weighted):
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = self.scaled()
-        return F.conv_transpose2d(x, _widened(weight), bias, stride=2, padding=1)
+        return F.conv_transpose2d(x, widened(weight), bias, stride=2, padding=1)
 
 
 class _Down(_Weighted):
@@ -77,10 +77,10 @@ class _Down(_Weighted):
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = self.scaled()
-        return F.conv2d(x, _widened(weight) / 4, bias, stride=2, padding=1)
+        return F.conv2d(x, widened(weight) / 4, bias, stride=2, padding=1)
 
 
-def _widened(weight: Tensor) -> Tensor:
+def widened(weight: Tensor) -> Tensor:
     """(a, b, 3, 3) to (a, b, 4, 4): each tap lies on the 2x2 places that nearest neighbours share."""
     padded = F.pad(weight, (1, 1, 1, 1))
     return padded[:, :, 1:, 1:] + padded[:, :, 1:, :-1] + padded[:, :, :-1, 1:] + padded[:, :, :-1, :-1]

@@ -31,6 +31,7 @@ from upimagine.roles import Critic, Upscaler
 __all__ = ["MemorySink", "Report", "Settings", "Sink", "enlarge"]
 
 
+@torch.inference_mode(False)  # which is a matter of each thread: tensors made under it could not be changed by others
 @torch.no_grad()
 def enlarge(
     low: Tensor,

@@ -31,7 +31,7 @@ def begin_with(path: Path, main: nn.Module, critic: nn.Module) -> dict[str, Any]
             net.load_state_dict({key: wanted[key] for key in _NEW if key in wanted} | fitted)
         except RuntimeError as error:
             raise UpimagineError(
-                f"--init-from {path} does not fit: give the widths and sizes it was made with"
+                f"--init-from {path} does not fit: give the sizes, widths and kinds of network it was made with"
             ) from error
     return origin_of(model)
 

@@ -12,6 +12,19 @@ from upimagine.errors import UpimagineError
 from upimagine.pixels.atomic import replacing
 
 FILE_NAME = "checkpoint.pt"
+#: What tasks did before it became a setting, which checkpoints of then do not name.
+_FORMERLY: dict[str, dict[str, Any]] = {
+    "dcgan": {
+        "objective": "non-saturating",
+        "generator": "dcgan",
+        "optimizer": "adam",
+        "beta2": 0.999,
+        "critic_steps": 1,
+        "opening_steps": 1,
+        "norm": "batch",
+        "began_skip": True,
+    }
+}
 
 
 def save_checkpoint(run: Path, state: dict[str, Any]) -> None:
@@ -48,7 +61,11 @@ def load_checkpoint(run: Path, name: str = FILE_NAME) -> dict[str, Any] | None:
 
 
 def changed_settings(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Names and values of the settings in which a resumed run differs from its checkpoint."""
+    """Names and values of the settings in which a resumed run differs from its checkpoint.
+
+    A setting that is younger than the checkpoint had the value that stands for what was done then, mostly None.
+    """
+    before = _FORMERLY.get(before.get("task", ""), {}) | before
     names = sorted(set(before) | set(now))
     return [
         f"{name} was {before.get(name)!r}, now {now.get(name)!r}" for name in names if before.get(name) != now.get(name)

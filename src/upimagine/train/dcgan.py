@@ -10,28 +10,48 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from upimagine.data.folder import Decoded, drawn_at, to_float
 from upimagine.errors import UpimagineError
-from upimagine.losses.adversarial import non_saturating_discriminator, non_saturating_generator, r1_penalty
+from upimagine.losses.began import convergence, next_k
+from upimagine.losses.objective import Judged, Objective
+from upimagine.losses.penalties import r1_penalty
 from upimagine.models.file import load_model_file, save_model
+from upimagine.nets.began import BeganAutoencoder, BeganGenerator
 from upimagine.nets.dcgan import SIZES_PX, DcganDiscriminator, DcganGenerator, calibrate_batch_norm
 from upimagine.nets.doubling import double_discriminator, double_generator
+from upimagine.nets.norms import Norm
 from upimagine.train.anchor import Encoder, anchor_loss, noisy
 from upimagine.train.augment import POLICIES, diff_augment
 from upimagine.train.begin import begin_with, origin_of
 from upimagine.train.coarse import CoarseDistance
 from upimagine.train.engine import Engine
 from upimagine.train.grid import picture_grid
+from upimagine.train.objectives import (
+    CRAMER_OUTPUTS,
+    ObjectiveName,
+    OptimizerName,
+    Training,
+    clip_weights,
+    generator_due,
+    make_objective,
+    make_optimizer,
+    training_of,
+    training_problem,
+)
 from upimagine.train.squares import decode_squares
 from upimagine.train.task import Batch, Phase
 
+GeneratorName = Literal["dcgan", "began"]
+Auto = Literal["auto"]
+
+_LATENT_DIM: dict[GeneratorName, int] = {"dcgan": 100, "began": 64}
 _ENCODER_WIDTH, _ENCODER_RATE = 16, 2e-3
 _ANCHOR_RISE = 5000  # pictures over which the anchor's weight rises
 _SEEN_WHEN_DOUBLING = 256  # pictures that set the new batch norm
@@ -42,11 +62,21 @@ class DcganSettings:
     """What is particular to a DCGAN."""
 
     size_px: int = 128  # 64, 128 or 256
-    width: int = 64  # channels of the widest layer's eighth (64 px) or sixteenth (128 px)
+    objective: ObjectiveName = "non-saturating"  # what the two networks play; the options below fit it if left away
+    generator: GeneratorName | Auto = "auto"  # auto: dcgan, and began for the objective began
+    width: int = 64  # channels of the widest layer's eighth (64 px) or sixteenth (128 px); of every layer of began
     max_width: int | None = None  # cap on channels, which saves most of the parameters
-    latent_dim: int = 100  # length of the latent vector
-    learning_rate: float = 2e-4  # of both networks
-    beta1: float = 0.5  # Adam's; 0.9 oscillates (Radford et al.)
+    latent_dim: int | None = None  # length of the latent vector; None: 100, and 64 for began
+    norm: Norm | Auto = "auto"  # of the discriminator; auto: batch, spectral for hinge, layer for gradient penalties
+    optimizer: OptimizerName | Auto = "auto"  # auto: adam, and rmsprop for wgan
+    learning_rate: float | None = None  # of both networks; None: 2e-4, wgan 5e-5, wgan-gp, cramer and began 1e-4
+    beta1: float | None = None  # Adam's; None: 0.5 (0.9 oscillates, Radford et al.), and 0 for wgan-gp
+    beta2: float | None = None  # Adam's; None: 0.999, and 0.9 for wgan-gp and cramer
+    critic_steps: int | None = None  # of the discriminator, for one of the generator; None: 1, wgan (-gp) and cramer 5
+    clip: float | None = None  # bound on the weights of wgan's critic; None: 0.01
+    penalty_weight: float | None = None  # of the gradient penalty of wgan-gp and cramer; None: 10
+    diversity: float | None = None  # began: error of made pictures over that of real ones; None: 0.5; less is cleaner
+    began_skip: bool = True  # began's first map is joined to those of every size
     flip: bool = True  # show mirror images too
     augment: tuple[str, ...] = POLICIES  # DiffAugment's policy; () for large sets
     minibatch_spread: bool = False  # the discriminator sees how much a batch's pictures differ; against sameness
@@ -58,28 +88,53 @@ class DcganSettings:
     gamma_every: int = 8  # steps from one R1 to the next, which weighs as much more
     init_from: Path | None = None  # begin with this generator model; one of half the size is doubled (half the width)
 
+    def training(self) -> Training:
+        """How the objective is trained, with everything filled in."""
+        return training_of(self.objective, self._given())
+
+    def generator_name(self) -> GeneratorName:
+        """The generator's kind: what was chosen, or what goes with the objective."""
+        if self.generator != "auto":
+            return self.generator
+        return "began" if self.objective == "began" else "dcgan"
+
+    def latent_length(self) -> int:
+        """Length of the latent vector: what was chosen, or what its authors gave the generator."""
+        return self.latent_dim or _LATENT_DIM[self.generator_name()]
+
+    def _given(self) -> dict[str, Any]:
+        names = {field.name for field in fields(Training)} & {field.name for field in fields(self)}
+        return {name: getattr(self, name) for name in sorted(names) if getattr(self, name) not in (None, "auto")}
+
     def problem(self) -> str | None:
         """What is wrong with these settings, in words, or None."""
         unknown = set(self.augment) - set(POLICIES)
         weights = ("anchor_weight", "anchor_noise", "coarse_weight", "gamma")
         odd = [name.replace("_", "-") for name in weights if not 0 <= getattr(self, name) < math.inf]
+        counts = (self.width, self.gamma_every, *(n for n in (self.latent_dim, self.max_width) if n is not None))
+        decodes = self.generator_name() == "began"
         checks = {
             f"--size-px {self.size_px} cannot work; choose one of {', '.join(map(str, SIZES_PX))}": (
                 self.size_px not in SIZES_PX
             ),
             f"--augment {', '.join(sorted(unknown))} is unknown; choose among {', '.join(POLICIES)}": bool(unknown),
-            "--width, --max-width, --latent-dim and --gamma-every must be at least 1": (
-                min(self.width, self.latent_dim, self.max_width or 1, self.gamma_every) < 1
-            ),
-            f"--learning-rate {self.learning_rate} cannot work; use something between 0 and 1": (
-                not 0 < self.learning_rate < 1
-            ),
+            "--width, --max-width, --latent-dim and --gamma-every must be at least 1": min(counts) < 1,
             f"--{', --'.join(odd)} cannot work as given; use 0 or more": bool(odd),
             f"--anchor-px {self.anchor_px} cannot work; use a power of two from 4 to 128": (
                 self.anchor_px not in (4, 8, 16, 32, 64, 128)
             ),
+            "--anchor-weight cannot go with --generator began, whose latents are uniform; leave one of them away": (
+                decodes and self.anchor_weight > 0
+            ),
+            "--max-width means nothing to began's networks, which are as wide at every size; use --width": (
+                (decodes or self.objective == "began") and self.max_width is not None
+            ),
+            "--no-began-skip would change nothing without --objective or --generator began; leave it away": (
+                not (decodes or self.objective == "began" or self.began_skip)
+            ),
         }
-        return next((message for message, wrong in checks.items() if wrong), None)
+        found = next((message for message, wrong in checks.items() if wrong), None)
+        return found or training_problem(self.objective, self._given(), self.gamma > 0, self.minibatch_spread)
 
 
 class DcganTask:
@@ -91,36 +146,40 @@ class DcganTask:
     def __init__(self, settings: DcganSettings, pictures: Decoded, engine: Engine, seed: int) -> None:
         self._settings, self._pictures, self._engine, self._seed = settings, pictures.pictures, engine, seed
         self._data = {"pictures": len(pictures.pictures)}
-        generator = DcganGenerator(settings.size_px, settings.latent_dim, settings.width, settings.max_width)
-        discriminator = DcganDiscriminator(
-            settings.size_px, settings.width, settings.max_width, settings.minibatch_spread
-        )
+        self._training, self._latent_dim = settings.training(), settings.latent_length()
+        generator, discriminator = _generator(settings), _discriminator(settings, self._training.norm)
         self._begun: dict[str, Any] = {}
         if settings.init_from is not None:
             self._begun = _begin(settings.init_from, generator, discriminator, pictures.pictures)
         self.nets: dict[str, nn.Module] = {"generator": generator, "discriminator": discriminator}
         made_by: tuple[str, ...] = ("generator",)
         if settings.anchor_weight > 0:
-            self.nets["encoder"] = Encoder(settings.size_px, _ENCODER_WIDTH, settings.latent_dim)
+            self.nets["encoder"] = Encoder(settings.size_px, _ENCODER_WIDTH, self._latent_dim)
             made_by = ("generator", "encoder")
         self._coarse = CoarseDistance(self._pictures).to(engine.device) if settings.coarse_weight > 0 else None
-        self.phases = [self._phase("discriminator", ("discriminator",)), self._phase("generator", made_by)]
+        self.phases = [
+            self._phase("discriminator", ("discriminator",)),
+            self._phase("generator", made_by, self._generator_due),
+        ]
 
-    def _phase(self, name: str, nets: tuple[str, ...]) -> Phase:
-        s = self._settings
-        adam = torch.optim.Adam(
-            [{"params": self.nets[net].parameters(), "lr": _ENCODER_RATE if net == "encoder" else s.learning_rate}
-             for net in nets],
-            betas=(s.beta1, 0.999),
-        )  # fmt: skip
-        return Phase(name, nets, adam)
+    def _phase(self, name: str, nets: tuple[str, ...], due: Callable[[int], bool] = lambda step: True) -> Phase:
+        rates = {"encoder": _ENCODER_RATE}
+        groups: list[dict[str, Any]] = [
+            {"params": self.nets[net].parameters(), "lr": rates.get(net, self._training.learning_rate)} for net in nets
+        ]
+        return Phase(name, nets, make_optimizer(self._training, groups), due=due)
+
+    def _generator_due(self, step: int) -> bool:
+        return generator_due(step, self._training.critic_steps, self._training.opening_steps)
 
     def settings(self) -> dict[str, Any]:
-        """The settings and the number of pictures, for the checkpoint."""
-        plain: dict[str, Any] = {"task": "dcgan", "augment": list(self._settings.augment)}
-        if self._settings.init_from is not None:
-            plain["init_from"] = self._settings.init_from.name  # the name alone: paths tell of folders
-        return asdict(self._settings) | plain | self._data
+        """The settings, none left open, and the number of pictures, for the checkpoint."""
+        s = self._settings
+        filled = asdict(self._training) | {"generator": s.generator_name(), "latent_dim": self._latent_dim}
+        plain: dict[str, Any] = {"task": "dcgan", "augment": list(s.augment)}
+        if s.init_from is not None:
+            plain["init_from"] = s.init_from.name  # the name alone: paths tell of folders
+        return asdict(s) | filled | plain | self._data
 
     def batch(self, position: int, count: int) -> Batch:
         """{"real": (count, 3, S, S)}, mirrored by chance."""
@@ -131,49 +190,77 @@ class DcganTask:
             chosen.append(picture.flip(2) if self._settings.flip and random.random() < 0.5 else picture)
         return {"real": to_float(torch.stack(chosen))}
 
+    def _objective(self) -> Objective:
+        return make_objective(self._settings.objective, self._training, self.nets["discriminator"])
+
     def forward(self, batch: Batch, step: int) -> Batch:
         """One set of made pictures, used by both phases, and real ones come back from their noisy codes."""
         real = batch["real"]
-        latents = torch.randn(real.shape[0], self._settings.latent_dim, device=real.device)
-        if self._settings.anchor_weight == 0:
-            return {"fake": self.nets["generator"](latents)}
-        encoder = self.nets["encoder"]
-        assert isinstance(encoder, Encoder)
-        codes = encoder(real)
-        latents = encoder.spread_like_codes(latents)
-        both = self.nets["generator"](torch.cat((latents, noisy(codes, self._settings.anchor_noise))))
-        return {"codes": codes} | dict(zip(("fake", "back"), both.chunk(2), strict=True))
+        with torch.set_grad_enabled(self._generator_due(step)):
+            wanted = self._objective().fakes_each * real.shape[0]
+            latents = torch.randn(wanted, self._latent_dim, device=real.device)
+            if self._settings.anchor_weight == 0:
+                return {"fake": self.nets["generator"](latents)}
+            encoder = self.nets["encoder"]
+            assert isinstance(encoder, Encoder)
+            codes = encoder(real)
+            latents = encoder.spread_like_codes(latents)
+            both = self.nets["generator"](torch.cat((latents, noisy(codes, self._settings.anchor_noise))))
+            return {"codes": codes, "fake": both[:wanted], "back": both[wanted:]}
 
     def loss(self, phase: str, batch: Batch, made: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Non-saturating losses; real and made pictures go through the discriminator apart (batch statistics)."""
-        s, discriminator, policy = self._settings, self.nets["discriminator"], self._settings.augment
-        if phase == "generator":
-            loss = non_saturating_generator(discriminator(diff_augment(made["fake"].float(), policy)))
-            plotted = {"loss": loss}
-            if self._coarse is not None:
-                plotted["coarse"] = self._coarse(made["fake"])
-                loss = loss + s.coarse_weight * plotted["coarse"]
-            if s.anchor_weight > 0:
-                anchored, numbers = anchor_loss(made["back"], batch["real"], made["codes"], s.anchor_px)
-                # Gently at first: an encoder that knows nothing yet would only disturb the generator.
-                loss = loss + s.anchor_weight * min(1.0, (step + 1) * len(batch["real"]) / _ANCHOR_RISE) * anchored
-                plotted |= numbers
-            return loss, plotted
+        """The objective's losses and what is added to them."""
+        return self._generator_loss(batch, made, step) if phase == "generator" else self._judge(batch, made, step)
+
+    def _generator_loss(self, batch: Batch, made: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        s, objective = self._settings, self._objective()
+        fake = diff_augment(made["fake"].float(), s.augment)
+        real = diff_augment(batch["real"], s.augment) if objective.compares else None
+        loss = objective.generator(self.nets["discriminator"], fake, real)
+        plotted = {"loss": loss}
+        if self._coarse is not None:
+            plotted["coarse"] = self._coarse(made["fake"])
+            loss = loss + s.coarse_weight * plotted["coarse"]
+        if s.anchor_weight > 0:
+            anchored, numbers = anchor_loss(made["back"], batch["real"], made["codes"], s.anchor_px)
+            # Gently at first: an encoder that knows nothing yet would only disturb the generator.
+            loss = loss + s.anchor_weight * min(1.0, (step + 1) * len(batch["real"]) / _ANCHOR_RISE) * anchored
+            plotted |= numbers
+        return loss, plotted
+
+    def _judge(self, batch: Batch, made: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The discriminator's side; real and made pictures go through it apart (batch statistics)."""
+        s, discriminator = self._settings, self.nets["discriminator"]
+        if self._training.clip is not None:  # before the critic judges, not after its step, as the authors' code does
+            clip_weights(discriminator, self._training.clip)
         calmed = s.gamma > 0 and step % s.gamma_every == 0  # lazily (Karras et al. 2020, 1912.04958)
         shown = batch["real"].detach().requires_grad_(calmed)
-        real = discriminator(diff_augment(shown, policy))
-        fake = discriminator(diff_augment(made["fake"].detach().float(), policy))
-        loss = non_saturating_discriminator(real, fake)
-        plotted = {"loss": loss, "real": real.float().mean(), "fake": fake.float().mean()}
-        plotted["real_sign"] = real.detach().sign().float().mean()  # ADA's r_t, by which the watch knows overfitting
+        real, fake = diff_augment(shown, s.augment), diff_augment(made["fake"].detach().float(), s.augment)
+        judged = self._objective().discriminator(discriminator, real, fake)
+        loss = judged.loss
+        plotted = {"loss": loss, "real": judged.real.float().mean(), "fake": judged.fake.float().mean()}
+        plotted["real_sign"] = (
+            judged.real.detach().sign().float().mean()
+        )  # ADA's r_t: the watch knows overfitting by it
+        plotted |= judged.plotted
         if calmed:
-            plotted["r1"] = r1_penalty(real, shown)
+            plotted["r1"] = r1_penalty(judged.real, shown)
             loss = loss + s.gamma_every * s.gamma / 2 * plotted["r1"]
+        if isinstance(discriminator, BeganAutoencoder):
+            plotted |= self._move_balance(discriminator, judged)
         return loss, plotted
+
+    @torch.no_grad()
+    def _move_balance(self, autoencoder: BeganAutoencoder, judged: Judged) -> dict[str, Tensor]:
+        """BEGAN's k for the next step. Both networks learn from the same made pictures, so it is known here already."""
+        assert self._training.diversity is not None
+        errors = -judged.real.mean(), -judged.fake.mean()
+        autoencoder.k.copy_(next_k(autoencoder.k, *errors, self._training.diversity))
+        return {"k": autoencoder.k.clone(), "convergence": convergence(*errors, self._training.diversity)}
 
     def _latents(self, count: int, seed: int) -> Tensor:
         random = torch.Generator().manual_seed(seed)
-        return torch.randn(count, self._settings.latent_dim, generator=random).to(self._engine.device)
+        return torch.randn(count, self._latent_dim, generator=random).to(self._engine.device)
 
     def preview(self, averaged: nn.Module) -> Tensor:
         """An 8x6 grid of the same latents each time."""
@@ -182,20 +269,19 @@ class DcganTask:
             return picture_grid(averaged(self._latents(48, seed=0)).float(), columns=8)
 
     def save_model(self, path: Path, averaged: nn.Module, progress: dict[str, Any]) -> None:
-        """Generator with batch-norm statistics of its averaged weights, and the discriminator as critic."""
-        averaged = self._finished(averaged, batches=64)
-        save_model(
-            path,
-            "generator",
-            averaged,
-            self.nets["discriminator"],
-            progress | {"task": "dcgan", "begun_from": self._begun},
-        )
+        """Generator with batch-norm statistics of its averaged weights, and the discriminator as critic.
 
-    def _finished(self, averaged: nn.Module, batches: int) -> DcganGenerator:
-        """A copy that takes plain normal vectors, with batch-norm statistics of its own."""
+        A critic that gives vectors only compares, and is left out.
+        """
+        critic = None if self._settings.objective == "cramer" else self.nets["discriminator"]
+        story = progress | {"task": "dcgan", "begun_from": self._begun}
+        save_model(path, "generator", self._finished(averaged, batches=64), critic, story)
+
+    def _finished(self, averaged: nn.Module, batches: int) -> nn.Module:
+        """A copy that takes plain normal vectors, with batch-norm statistics of its own if it has any."""
         finished = copy.deepcopy(averaged)
-        assert isinstance(finished, DcganGenerator)
+        if not isinstance(finished, DcganGenerator):
+            return finished
         encoder, first = self.nets.get("encoder"), finished.layers[0]
         if isinstance(encoder, Encoder) and isinstance(first, nn.ConvTranspose2d):
             with torch.no_grad():  # (latent, channels, 4, 4): what L n would have given, n gives now
@@ -205,16 +291,39 @@ class DcganTask:
         return finished
 
 
+def _generator(s: DcganSettings) -> DcganGenerator | BeganGenerator:
+    if s.generator_name() == "began":
+        return BeganGenerator(s.size_px, s.latent_length(), s.width, s.began_skip)
+    return DcganGenerator(s.size_px, s.latent_length(), s.width, s.max_width)
+
+
+def _discriminator(s: DcganSettings, norm: Norm) -> DcganDiscriminator | BeganAutoencoder:
+    if s.objective == "began":
+        return BeganAutoencoder(s.size_px, s.latent_length(), s.width, s.began_skip)
+    outputs = CRAMER_OUTPUTS if s.objective == "cramer" else 1
+    return DcganDiscriminator(s.size_px, s.width, s.max_width, s.minibatch_spread, norm, outputs)
+
+
 def _begin(
-    path: Path, generator: DcganGenerator, discriminator: DcganDiscriminator, pictures: list[Tensor]
+    path: Path,
+    generator: DcganGenerator | BeganGenerator,
+    discriminator: DcganDiscriminator | BeganAutoencoder,
+    pictures: list[Tensor],
 ) -> dict[str, Any]:
     """Take the weights of a model of the same size, or of half the size, which is doubled."""
     model = load_model_file(path)
     small, critic = model.main, model.critic
-    if not isinstance(small, DcganGenerator) or 2 * small.size_px != generator.size_px:
+    large = generator if isinstance(generator, DcganGenerator) else None
+    if not isinstance(small, DcganGenerator) or large is None or 2 * small.size_px != large.size_px:
         return begin_with(path, generator, discriminator)
+    norm = discriminator.config["norm"] if isinstance(discriminator, DcganDiscriminator) else "none"
+    if not isinstance(discriminator, DcganDiscriminator) or norm not in ("batch", "batch-own"):
+        raise UpimagineError(
+            f"--init-from {path} makes {small.size_px} px pictures and can only be doubled beside a discriminator with "
+            f"batch norm, not with {norm}: use a model of {large.size_px} px or another --objective or --norm"
+        )
     try:
-        double_generator(small, generator, torch.randn(_SEEN_WHEN_DOUBLING, small.latent_dim))
+        double_generator(small, large, torch.randn(_SEEN_WHEN_DOUBLING, small.latent_dim))
         if isinstance(critic, DcganDiscriminator):
             double_discriminator(critic, discriminator, to_float(torch.stack(pictures[:_SEEN_WHEN_DOUBLING])))
     except (ValueError, RuntimeError) as error:

@@ -150,12 +150,12 @@ def _taken_up(
 
 
 def _train_step(task: Task, engine: Engine, batch: Batch, step: int) -> dict[str, Tensor]:
-    """All phases once. Weights change only with gradients that are numbers."""
+    """All phases that are due, once. Weights change only with gradients that are numbers."""
     plotted: dict[str, Tensor] = {}
     with engine.autocast():
         made = task.forward(batch, step)
     for phase in task.phases:
-        if step < phase.first_step:
+        if step < phase.first_step or not phase.due(step):
             continue
         for name, net in task.nets.items():
             net.requires_grad_(name in phase.nets)

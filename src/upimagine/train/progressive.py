@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from upimagine.data.folder import Decoded, drawn_at, to_float
 from upimagine.errors import UpimagineError
-from upimagine.losses.adversarial import non_saturating_discriminator, non_saturating_generator, r1_penalty
+from upimagine.losses.adversarial import non_saturating_discriminator, non_saturating_generator
+from upimagine.losses.penalties import r1_penalty
 from upimagine.models.file import save_model
 from upimagine.nets.growing import SIZES_PX, GrowingDiscriminator, GrowingGenerator
 from upimagine.train.anchor import Encoder, anchor_loss, noisy
@@ -171,9 +172,7 @@ class ProgressiveTask:
         fake_logits = discriminator(diff_augment(made["fake"].detach(), s.augment))
         loss = non_saturating_discriminator(real_logits, fake_logits)
         numbers = {"loss": loss, "real": real_logits.float().mean(), "fake": fake_logits.float().mean()}
-        numbers["real_sign"] = (
-            real_logits.detach().sign().float().mean()
-        )  # ADA's r_t; the watch knows overfitting by it
+        numbers["real_sign"] = real_logits.detach().sign().float().mean()  # ADA's r_t: so the watch knows overfitting
         if penalised:
             gamma = 0.002 * size**2 / self._batch if s.gamma is None else s.gamma
             loss = loss + gamma / 2 * s.gamma_every * r1_penalty(real_logits, shown)

@@ -27,6 +27,10 @@ LONGEST = _LONG  # ticks after which every sign by ticks would have shown
 _GUESSING = {"minimax": 2 * math.log(2), "non-saturating": 2 * math.log(2), "least-squares": 0.25, "hinge": 2.0}
 
 _FEW = 400  # different pictures; three pairs of twins in a preview of 48
+#: Objectives whose discriminators say real by scores above 0.
+_SIGNED = ("minimax", "non-saturating", "hinge")
+_OF_TASK = {"fastgan": "hinge"}  # of those that know but one and do not say which; others are non-saturating
+
 _COLLAPSE_KIMG = 10.0  # before, made pictures are alike because they are nothing yet
 
 
@@ -40,7 +44,16 @@ class Seen:
 
 def guessing_loss(settings: Mapping[str, Any]) -> float | None:
     """The discriminator's loss at which it guesses, or None where the objective knows no such point."""
-    return _GUESSING.get(str(settings.get("objective", "non-saturating")))
+    return _GUESSING.get(_objective(settings))
+
+
+def says_real_by_sign(settings: Mapping[str, Any]) -> bool:
+    """Whether a score above 0 means real."""
+    return _objective(settings) in _SIGNED
+
+
+def _objective(settings: Mapping[str, Any]) -> str:
+    return str(settings.get("objective") or _OF_TASK.get(str(settings.get("task")), "non-saturating"))
 
 
 def not_a_number(trace: Trace, since: float | None) -> Seen | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -20,6 +21,7 @@ class Phase:
     nets: tuple[str, ...]  # whose weights it changes
     optimizer: Optimizer
     first_step: int = 0  # it is left out before
+    due: Callable[[int], bool] = lambda step: True  # and in steps in which this says no
     skipped: int = 0  # steps in a row whose gradients were no numbers
     gentleness: float = 1.0  # what its learning rate is multiplied by, whatever the task makes of the rate itself
 

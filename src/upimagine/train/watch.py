@@ -13,6 +13,7 @@ from typing import Any
 from upimagine.train import signs
 from upimagine.train.augment import POLICIES
 from upimagine.train.journal import Line
+from upimagine.train.objectives import KINDS
 from upimagine.train.signs import Seen
 from upimagine.train.trace import Trace
 
@@ -166,14 +167,17 @@ def _rules(facts: Facts) -> list[_Rule]:
             "generator",
             signs.sameness,
         ),
-        _Rule(
-            "overfitting",
-            "the discriminator knows the training pictures by heart",
-            f"more pictures, or {_rollback('discriminator')}{calmer}",
-            "discriminator",
-            partial(signs.overfitting, pictures=pictures),
-        ),
     ]
+    if signs.says_real_by_sign(settings):
+        rules.append(
+            _Rule(
+                "overfitting",
+                "the discriminator knows the training pictures by heart",
+                f"more pictures, or {_rollback('discriminator')}{calmer}",
+                "discriminator",
+                partial(signs.overfitting, pictures=pictures),
+            )
+        )
     if guessing is not None:
         strong = "it learns faster than the generator, or knows the training pictures by heart"
         weak = "it learns too slowly, or is held down too much"
@@ -225,7 +229,9 @@ def _another_run(settings: Mapping[str, Any], *names: str) -> str:
         "gan_weight": _half,
         "anchor_weight": _anchored,
     }
-    flags = [way for name in names if name in settings and (way := ways[name](settings[name]))]
+    kind = KINDS.get(settings.get("objective", "non-saturating"))
+    usable = [name for name in names if name in settings and not (name == "gamma" and kind and kind.r1)]
+    flags = [way for name in usable if (way := ways[name](settings[name]))]
     if not flags or "init_from" not in settings:
         return ""
     return f"; or another run that begins with this model: --init-from model.safetensors {' '.join(flags)}"
