@@ -285,3 +285,23 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
         pytest.skip("no fork on this system")
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "a.jpg")], check=False, timeout=120)
     assert done.returncode == 7
+
+
+def test_a_look_is_a_jpeg_reduced_as_far_as_it_may_be(tmp_path: Path) -> None:
+    ramp = np.tile(np.linspace(0, 255, 800), (600, 1)).astype(np.uint8)
+    picture = Image.fromarray(np.stack((ramp, ramp[:, ::-1], ramp // 2), 2))
+    turned = Image.Exif()
+    turned[274] = 6  # the stored rows are the picture's columns
+    picture.save(tmp_path / "a.jpg", quality=98, dpi=(300, 300), exif=turned)
+    picture.save(tmp_path / "a.png")
+    whole = pixels.read(tmp_path / "a.jpg")
+    assert whole.pixels.shape == (3, 800, 600)
+    for least_px, by in ((601, 1), (600, 1), (301, 1), (300, 2), (151, 2), (150, 4), (75, 8), (1, 8)):
+        look = pixels.read(tmp_path / "a.jpg", least_px=least_px)
+        assert look.pixels.shape == (3, 800 // by, 600 // by)
+        assert look.dpi == whole.dpi == 300
+        means = torch.nn.functional.avg_pool2d(whole.pixels, by)
+        assert (look.pixels - means).abs().max() < 0.03
+    assert pixels.read(tmp_path / "a.png", least_px=75).pixels.shape == (3, 600, 800)
+    with pytest.raises(PictureError, match="800 x 600"):
+        pixels.read(tmp_path / "a.jpg", least_px=75, max_pixels=400_000)

@@ -13,6 +13,7 @@ VERBS = {
     "make": "walk from noise to the print, as a recipe says: portrait, or your own .toml",
     "enlarge": "up-imagine pictures to any size",
     "translate": "turn pictures into others, as pix2pix has learned to",
+    "prepare": "scan pictures into a catalog, flag the bad ones, take out the good",
     "sample": "make pictures from noise, ranked, with a contact sheet",
     "train": "train a model on a folder of pictures: dcgan, enhance, fastgan, pix2pix, progressive, upres",
     "again": "make the same pixels again from the recipe inside a picture",

@@ -1,4 +1,4 @@
-"""`upimagine train TASK`: train a model on a folder of pictures."""
+"""`upimagine train TASK`: train a model on folders or archives of pictures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from upimagine.train.settings import LoopSettings
 from upimagine.train.task import Task
 from upimagine.train.upres import UpresSettings, make_upres_task
 
-Folders = Annotated[UseAppendAction[tuple[Path, ...]], arg(metavar="FOLDER")]
+Folders = Annotated[UseAppendAction[tuple[Path, ...]], arg(metavar="PICTURES")]
 OnSkip = Callable[[Path, str], None]
 
 
@@ -35,7 +35,7 @@ class _Run:
     """What every task is told."""
 
     data: Folders
-    """a folder of pictures; give it several times for several folders"""
+    """a folder of pictures, a .zip of them, a WebDataset .tar, or a catalog (its clean pictures); repeatable"""
     out: Annotated[Path, arg(aliases=["-o"])]
     """folder of the run; the same folder again goes on where it stopped"""
     json: bool = False

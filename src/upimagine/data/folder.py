@@ -1,4 +1,4 @@
-"""A flat folder of pictures as training data: listed, decoded once, drawn by position."""
+"""Pictures as training data: listed in a folder, decoded once, drawn by position."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from upimagine.data.found import Found, Label
 from upimagine.errors import PictureError, UpimagineError
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"})
@@ -25,14 +26,36 @@ def list_pictures(folders: list[Path]) -> list[Path]:
         raise UpimagineError("no folder of pictures was named; give --data one")
     found: list[Path] = []
     for folder in folders:
-        if not folder.is_dir():
-            raise UpimagineError(f"{folder} is not a folder; name a folder of pictures")
-        here = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+        here = pictures_in(folder)
         if not here:
-            kinds = ", ".join(sorted(suffix[1:] for suffix in PICTURE_SUFFIXES))
-            raise UpimagineError(f"{folder} holds no pictures ({kinds}); name a folder that does")
+            raise no_pictures(folder)
         found += here
     return found
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Picture files directly inside a folder, sorted by name; maybe none. Raises UpimagineError when it is missing."""
+    return [path for path in _entries(folder) if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Folders directly inside a folder, sorted by name, without hidden ones."""
+    return [path for path in _entries(folder) if path.is_dir() and not path.name.startswith(".")]
+
+
+def no_pictures(where: Path) -> UpimagineError:
+    """The complaint about a folder or an archive without pictures."""
+    kinds = ", ".join(sorted(suffix[1:] for suffix in PICTURE_SUFFIXES))
+    return UpimagineError(f"{where} holds no pictures ({kinds}); name a folder that does")
+
+
+def _entries(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise UpimagineError(f"{folder} is not a folder; name a folder of pictures")
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise UpimagineError(f"{folder} cannot be read ({(error.strerror or str(error)).lower()})") from error
 
 
 @dataclass(frozen=True)
@@ -40,29 +63,32 @@ class Decoded:
     """Pictures in memory: each (3, H, W) uint8, and the files that could not be read with the reason."""
 
     pictures: list[Tensor]
+    labels: list[Label]  # of the pictures, None where nothing is said
     paths: list[Path]
     skipped: list[tuple[Path, str]]
 
 
-def decode(paths: list[Path], prepare: Callable[[Path], Tensor], threads: int = 2) -> Decoded:
-    """Run `prepare` (path to (3, H, W) uint8) over all files; unreadable ones are passed over and named.
+def decode(found: list[Found], prepare: Callable[[Found], Tensor], threads: int = 2) -> Decoded:
+    """Run `prepare` (to (3, H, W) uint8) over all pictures; those that cannot be used are passed over and named.
 
     Raises UpimagineError when none can be used.
     """
 
-    def attempt(path: Path) -> Tensor | PictureError:
+    def attempt(picture: Found) -> Tensor | PictureError:
         try:
-            return prepare(path)
+            return prepare(picture)
         except PictureError as error:
             return error
 
     with ThreadPoolExecutor(threads) as pool:
-        results = list(pool.map(attempt, paths))
-    good = [(picture, path) for picture, path in zip(results, paths, strict=True) if isinstance(picture, Tensor)]
-    bad = [(path, str(error)) for error, path in zip(results, paths, strict=True) if isinstance(error, PictureError)]
+        results = list(pool.map(attempt, found))
+    both = list(zip(results, found, strict=True))
+    good = [(pixels, picture) for pixels, picture in both if isinstance(pixels, Tensor)]
+    bad = [(picture.path, str(error)) for error, picture in both if isinstance(error, PictureError)]
     if not good:
-        raise UpimagineError(f"none of the {len(paths)} pictures could be used; the first: {bad[0][1]}")
-    return Decoded([picture for picture, _ in good], [path for _, path in good], bad)
+        raise UpimagineError(f"none of the {len(found)} pictures could be used; the first: {bad[0][1]}")
+    pixels, used = [pixels for pixels, _ in good], [picture for _, picture in good]
+    return Decoded(pixels, [picture.label for picture in used], [picture.path for picture in used], bad)
 
 
 def to_uint8(pixels: Tensor) -> Tensor:

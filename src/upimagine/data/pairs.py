@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from upimagine import pixels
-from upimagine.data.folder import decode, drawn_at, list_pictures, to_float, to_uint8
+from upimagine.data.folder import decode, drawn_at, to_float, to_uint8
+from upimagine.data.found import Found
 from upimagine.data.makers import Maker
+from upimagine.data.sources import opened
 from upimagine.errors import PictureError, UpimagineError
 from upimagine.pixels.resizing import resize_antialiased
 from upimagine.roles import Guide
@@ -34,21 +35,23 @@ def load_pictures(folders: list[Path], load_px: int, least_px: int, on_skip: OnS
     Pictures with a short side below `least_px`, and what cannot be read, go to `on_skip`. Raises UpimagineError when
     none is left.
     """
-    return _decoded(list_pictures(folders), lambda path: _shrunk(_read(path), load_px, least_px, path), on_skip)
+    with opened(folders) as found:
+        return _decoded(found, lambda picture: _shrunk(_read(picture), load_px, least_px, picture.path), on_skip)
 
 
 def load_guided(folders: list[Path], guide: Guide, load_px: int, least_px: int, on_skip: OnSkip) -> list[Tensor]:
     """Each picture behind its guide, (6, h, w) uint8; pictures in which the guide finds nothing are passed over."""
 
-    def prepare(path: Path) -> Tensor:
-        picture = _read(path)
-        shrunk = _shrunk(picture, load_px, least_px, path)
+    def prepare(found: Found) -> Tensor:
+        picture = _read(found)
+        shrunk = _shrunk(picture, load_px, least_px, found.path)
         drawn = guide.draw(picture[None], (shrunk.shape[1], shrunk.shape[2]))
         if drawn is None:
-            raise PictureError(f"{path} shows nothing to guide by; it is passed over")
+            raise PictureError(f"{found.path} shows nothing to guide by; it is passed over")
         return torch.cat((to_uint8(drawn[0]), shrunk))
 
-    return _decoded(list_pictures(folders), prepare, on_skip)
+    with opened(folders) as pictures:
+        return _decoded(pictures, prepare, on_skip)
 
 
 def load_combined(folders: list[Path], load_px: int, least_px: int, on_skip: OnSkip) -> list[Tensor]:
@@ -57,36 +60,38 @@ def load_combined(folders: list[Path], load_px: int, least_px: int, on_skip: OnS
     Of an odd width the last column is dropped.
     """
 
-    def prepare(path: Path) -> Tensor:
-        both = _read(path)
+    def prepare(found: Found) -> Tensor:
+        both = _read(found)
         half = both.shape[2] // 2
         if half == 0:
-            raise PictureError(f"{path} is one pixel wide and has no halves; it is passed over")
-        return _shrunk(torch.cat((both[:, :, :half], both[:, :, half : 2 * half])), load_px, least_px, path)
+            raise PictureError(f"{found.path} is one pixel wide and has no halves; it is passed over")
+        return _shrunk(torch.cat((both[:, :, :half], both[:, :, half : 2 * half])), load_px, least_px, found.path)
 
-    return _decoded(list_pictures(folders), prepare, on_skip)
+    with opened(folders) as pictures:
+        return _decoded(pictures, prepare, on_skip)
 
 
 def load_folders(given: Path, wanted: list[Path], load_px: int, least_px: int, on_skip: OnSkip) -> list[Tensor]:
     """Pairs (6, h, w) uint8, A before B: A from the folder `given`, B of the same name but for the suffix and of the
     same size from the folders `wanted`. What has no partner, two of a name and unequal sizes go to `on_skip`."""
-    partners = _by_name([given], on_skip)
-    ours = _by_name(wanted, on_skip)
-    for here, there, where in ((partners, ours, wanted), (ours, partners, [given])):
-        for name in sorted(here.keys() - there.keys()):
-            on_skip(here[name], f"{here[name]} has no partner in {' or '.join(map(str, where))}; it is passed over")
-    names = sorted(partners.keys() & ours.keys())
-    if not names:
-        raise UpimagineError(f"no name stands in both {given} and {wanted[0]}; partners have the same name")
+    with opened([given]) as first, opened(wanted) as second:
+        partners, ours = _by_name(first, on_skip), _by_name(second, on_skip)
+        for here, there, where in ((partners, ours, wanted), (ours, partners, [given])):
+            for name in sorted(here.keys() - there.keys()):
+                path = here[name].path
+                on_skip(path, f"{path} has no partner in {' or '.join(map(str, where))}; it is passed over")
+        names = sorted(partners.keys() & ours.keys())
+        if not names:
+            raise UpimagineError(f"no name stands in both {given} and {wanted[0]}; partners have the same name")
 
-    def prepare(path: Path) -> Tensor:
-        one, other = _read(partners[path.stem]), _read(path)
-        if one.shape != other.shape:
-            sizes = [f"{picture.shape[2]}x{picture.shape[1]}" for picture in (one, other)]
-            raise PictureError(f"{path} is {sizes[1]} but its partner {sizes[0]}; the pair is passed over")
-        return _shrunk(torch.cat((one, other)), load_px, least_px, path)
+        def prepare(found: Found) -> Tensor:
+            one, other = _read(partners[found.path.stem]), _read(found)
+            if one.shape != other.shape:
+                sizes = [f"{picture.shape[2]}x{picture.shape[1]}" for picture in (one, other)]
+                raise PictureError(f"{found.path} is {sizes[1]} but its partner {sizes[0]}; the pair is passed over")
+            return _shrunk(torch.cat((one, other)), load_px, least_px, found.path)
 
-    return _decoded([ours[name] for name in names], prepare, on_skip)
+        return _decoded([ours[name] for name in names], prepare, on_skip)
 
 
 def pair_at(
@@ -110,9 +115,9 @@ def pair_at(
     return (b, a) if reverse else (a, b)
 
 
-def _read(path: Path) -> Tensor:
+def _read(found: Found) -> Tensor:
     """(3, H, W) in [-1, 1], transparent places on white."""
-    read = pixels.read(path)
+    read = found.read()
     return read.pixels if read.alpha is None else torch.lerp(torch.ones_like(read.pixels), read.pixels, read.alpha)
 
 
@@ -126,18 +131,19 @@ def _shrunk(pictures: Tensor, load_px: int, least_px: int, path: Path) -> Tensor
     return to_uint8(resize_antialiased(pictures[None], size)[0])
 
 
-def _decoded(paths: list[Path], prepare: Callable[[Path], Tensor], on_skip: OnSkip) -> list[Tensor]:
-    decoded = decode(paths, prepare)
+def _decoded(found: list[Found], prepare: Callable[[Found], Tensor], on_skip: OnSkip) -> list[Tensor]:
+    decoded = decode(found, prepare)
     for path, reason in decoded.skipped:
         on_skip(path, reason)
     return decoded.pictures
 
 
-def _by_name(folders: list[Path], on_skip: OnSkip) -> dict[str, Path]:
-    """Picture files by name without suffix; of several of one name the first counts."""
-    named: dict[str, Path] = {}
-    for path in list_pictures(folders):
+def _by_name(found: list[Found], on_skip: OnSkip) -> dict[str, Found]:
+    """Pictures by name without suffix; of several of one name the first counts."""
+    named: dict[str, Found] = {}
+    for picture in found:
+        path = picture.path
         if path.stem in named:
-            on_skip(path, f"{path} has the name of {named[path.stem]}; it is passed over")
-        named.setdefault(path.stem, path)
+            on_skip(path, f"{path} has the name of {named[path.stem].path}; it is passed over")
+        named.setdefault(path.stem, picture)
     return named

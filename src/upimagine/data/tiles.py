@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from upimagine import pixels
 from upimagine.data.folder import drawn_at, to_float, to_uint8
+from upimagine.data.found import Found
 from upimagine.errors import PictureError
 from upimagine.pixels.resizing import resize_antialiased, shrink_area
 from upimagine.roles import Guide
@@ -51,18 +50,19 @@ def between_plane(high: Tensor, factor: int = 8) -> Tensor:
     return shrink_area(high, (size[0], size[1]))
 
 
-def tile_source(path: Path, scale: float, guide: Guide | None, window_px: int = 32, factor: int = 8) -> TileSource:
+def tile_source(found: Found, scale: float, guide: Guide | None, window_px: int = 32, factor: int = 8) -> TileSource:
     """Read a picture, shrink it by `scale`, and make its low-res plane and guide.
 
     A picture in which the guide finds nothing gets an empty guide (all -1), as when it is enlarged without one.
     Raises PictureError when it is too small for one tile.
     """
-    picture = pixels.read(path).pixels[None]
+    picture = found.read().pixels[None]
     unit = factor * 3  # so that the plane's 4/3 is whole, too
     height, width = (max(round(side * scale) // unit * unit, 0) for side in picture.shape[2:])
     if min(height, width) < window_px * factor:
         raise PictureError(
-            f"{path} is {picture.shape[3]}x{picture.shape[2]}; it is passed over, tiles need {window_px * factor} px"
+            f"{found.path} is {picture.shape[3]}x{picture.shape[2]}; it is passed over, "
+            f"tiles need {window_px * factor} px"
         )
     picture = picture[:, :, :height, :width] if scale == 1.0 else resize_antialiased(picture, (height, width))
     between = between_plane(picture, factor)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import pyvips
 import torch
@@ -17,9 +19,11 @@ from upimagine.pixels.colour import to_srgb
 from upimagine.pixels.picture import Picture
 from upimagine.pixels.vips import UNSTATED_DPI, enter, reason
 
+_JPEG = "jpegload_source"
+
 # How files begin; the suffix is never believed. The sizes of strips are TIFF's own business: max_pixels guards memory.
 _LOADERS: tuple[tuple[re.Pattern[bytes], str, dict[str, object]], ...] = (
-    (re.compile(rb"\xff\xd8\xff"), "jpegload_source", {}),
+    (re.compile(rb"\xff\xd8\xff"), _JPEG, {}),
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "pngload_source", {}),
     (re.compile(rb"II[*+]\0|MM\0[*+]"), "tiffload_source", {"unlimited": True}),
     (re.compile(rb"RIFF....WEBP", re.DOTALL), "webpload_source", {}),
@@ -28,22 +32,31 @@ _LOADERS: tuple[tuple[re.Pattern[bytes], str, dict[str, object]], ...] = (
 )
 
 
-def read(path: str | Path, *, max_pixels: int = 400_000_000) -> Picture:
+def read(
+    path: str | Path,
+    *,
+    max_pixels: int = 400_000_000,
+    content: bytes | None = None,
+    least_px: int | None = None,
+) -> Picture:
     """Read a JPEG, PNG, TIFF, WebP, GIF or AVIF picture (of several pages, the first).
 
     Args:
         path: the file.
         max_pixels: refuse a header that declares more, before anything is decoded.
+        content: the file as bytes, when it lies in an archive; `path` is then only what errors call it.
+        least_px: a look is enough: a JPEG may be decoded, several times faster, at a half, quarter or eighth of its
+            size as long as its shorter side keeps so many pixels. Other formats come whole. `dpi` stays the file's.
 
     Raises:
         PictureError: missing, no picture, cut short, damaged, too large; one line that names the file.
         RuntimeError: in a process forked after pictures were read.
     """
     enter()
-    with _opened(Path(path), max_pixels) as image:
+    with _opened(Path(path), max_pixels, content, least_px) as image:
         bit_depth = 16 if image.format == "ushort" else 8
         dpi, recipe, orientation = _dpi(image), notes.find(image), _orientation(image)
-        said = _exif(image, Path(path), recipe), _blob(image, "xmp-data", xmp.MOST_BYTES)
+        said = _exif(image, Path(path), content, recipe), _blob(image, "xmp-data", xmp.MOST_BYTES)
         converted, has_alpha = to_srgb(image)
         samples = torch.from_numpy(converted.numpy())  # (h, w, 3 or 4), as the camera lay
     upright = _upright(samples.permute(2, 0, 1), orientation)  # (3 or 4, H, W)
@@ -78,17 +91,19 @@ def read_recipe(path: str | Path) -> str | None:
 
 
 @contextmanager
-def _opened(path: Path, max_pixels: int | None) -> Iterator[pyvips.Image]:
+def _opened(
+    path: Path, max_pixels: int | None, content: bytes | None = None, least_px: int | None = None
+) -> Iterator[pyvips.Image]:
     """Open a file and parse its header; what goes wrong inside the block becomes one line with the file's name."""
     try:
         # Opened here and not by libvips, which takes "a[1].png" for a name with options.
-        with path.open("rb") as file:
+        with _bytes(path, content) as file:
             head = file.read(16)
             file.seek(0)
-            if tiles.is_pyramid(path):
+            if content is None and tiles.is_pyramid(path):
                 raise PictureError("is a pyramid of tiles, which is only written; open the picture it was made with")
             loader, options = _loader(head)
-            source = pyvips.Source.new_from_descriptor(file.fileno())
+            source = _source(file, content)
             load = getattr(pyvips.Image, loader)
             # libvips' default shows half a picture in grey; "error" is the level at which every format speaks up.
             image = load(source, access="sequential", fail_on="error", **options)
@@ -96,6 +111,10 @@ def _opened(path: Path, max_pixels: int | None) -> Iterator[pyvips.Image]:
                 raise PictureError(
                     f"declares {image.width} x {image.height} pixels, more than {max_pixels} at most; make it smaller"
                 )
+            shrink = _shrink(image, least_px) if loader == _JPEG else 1
+            if shrink > 1:
+                file.seek(0)
+                image = load(_source(file, content), access="sequential", fail_on="error", shrink=shrink)
             yield image
     except FileNotFoundError as error:
         raise PictureError(f"{path}: there is no such file") from error
@@ -111,6 +130,16 @@ def _opened(path: Path, max_pixels: int | None) -> Iterator[pyvips.Image]:
         ) from error
 
 
+def _bytes(path: Path, content: bytes | None) -> BinaryIO:
+    return path.open("rb") if content is None else BytesIO(content)
+
+
+def _source(file: BinaryIO, content: bytes | None) -> pyvips.Source:
+    if content is None:
+        return pyvips.Source.new_from_descriptor(file.fileno())
+    return pyvips.Source.new_from_memory(content)
+
+
 def _loader(head: bytes) -> tuple[str, dict[str, object]]:
     if not head:
         raise PictureError("is empty; fetch it again")
@@ -118,6 +147,12 @@ def _loader(head: bytes) -> tuple[str, dict[str, object]]:
         if beginning.match(head):
             return loader, options
     raise PictureError("is no JPEG, PNG, TIFF, WebP, GIF or AVIF picture, whatever its name says")
+
+
+def _shrink(image: pyvips.Image, least_px: int | None) -> int:
+    """The largest reduction, of those that JPEG's transform gives for nothing, that leaves so many pixels."""
+    shorter = min(image.width, image.height)
+    return next((by for by in (8, 4, 2) if least_px is not None and shorter // by >= least_px), 1)
 
 
 def _orientation(image: pyvips.Image) -> int:
@@ -132,12 +167,12 @@ def _blob(image: pyvips.Image, name: str, most_bytes: int) -> bytes | None:
     return content if 0 < len(content) <= most_bytes else None
 
 
-def _exif(image: pyvips.Image, path: Path, recipe: str | None) -> bytes | None:
+def _exif(image: pyvips.Image, path: Path, content: bytes | None, recipe: str | None) -> bytes | None:
     if image.get("vips-loader") != "tiffload_source":
-        content = _blob(image, "exif-data", exif.MOST_BYTES)
-        return content.removeprefix(exif.HEADING) if content is not None else None
+        block = _blob(image, "exif-data", exif.MOST_BYTES)
+        return block.removeprefix(exif.HEADING) if block is not None else None
     # libvips passes over it; opened anew, for the decoder reads at its own pace from the other one.
-    with path.open("rb") as file:
+    with _bytes(path, content) as file:
         said = exif.parse(file)
     if said is not None and recipe is not None:
         said = exif.without_description(said, recipe)

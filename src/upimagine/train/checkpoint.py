@@ -23,6 +23,12 @@ _FORMERLY: dict[str, dict[str, Any]] = {
         "opening_steps": 1,
         "norm": "batch",
         "began_skip": True,
+        "coarse_weight": 0.0,
+        "gamma_every": 1,
+        "ada": False,
+        "ada_target": 0.6,
+        "hold_out": 0.0,
+        "held_out": 0,
     }
 }
 

@@ -1,4 +1,4 @@
-"""Train a DCGAN on a flat folder of pictures.
+"""Train a DCGAN on folders or archives of pictures.
 
     upimagine train dcgan --data PICTURES --out runs/mine
 
@@ -27,6 +27,7 @@ from upimagine.nets.began import BeganAutoencoder, BeganGenerator
 from upimagine.nets.dcgan import SIZES_PX, DcganDiscriminator, DcganGenerator, calibrate_batch_norm
 from upimagine.nets.doubling import double_discriminator, double_generator
 from upimagine.nets.norms import Norm
+from upimagine.train.ada import Ada
 from upimagine.train.anchor import Encoder, anchor_loss, noisy
 from upimagine.train.augment import POLICIES, diff_augment
 from upimagine.train.begin import begin_with, origin_of
@@ -45,6 +46,7 @@ from upimagine.train.objectives import (
     training_of,
     training_problem,
 )
+from upimagine.train.overfitting import EVERY, OverfittingGauge, hold_out, judged_aside
 from upimagine.train.squares import decode_squares
 from upimagine.train.task import Batch, Phase
 
@@ -54,6 +56,7 @@ Auto = Literal["auto"]
 _LATENT_DIM: dict[GeneratorName, int] = {"dcgan": 100, "began": 64}
 _ENCODER_WIDTH, _ENCODER_RATE = 16, 2e-3
 _ANCHOR_RISE = 5000  # pictures over which the anchor's weight rises
+_DIVIDING = ("minimax", "non-saturating", "hinge")  # real above 0, made below it
 _SEEN_WHEN_DOUBLING = 256  # pictures that set the new batch norm
 
 
@@ -79,6 +82,10 @@ class DcganSettings:
     began_skip: bool = True  # began's first map is joined to those of every size
     flip: bool = True  # show mirror images too
     augment: tuple[str, ...] = POLICIES  # DiffAugment's policy; () for large sets
+    ada: bool = False  # in place of it, augmentation that grows as the discriminator becomes too sure
+    ada_target: float = 0.6  # how sure: the mean sign of its logits of training pictures
+    ada_kimg: float | None = None  # thousands of pictures from none to all; None: 500, or 100 with --init-from
+    hold_out: float = 0.0  # share of the pictures kept from training, to measure overfitting on
     minibatch_spread: bool = False  # the discriminator sees how much a batch's pictures differ; against sameness
     anchor_weight: float = 0.0  # of coming back from a training picture's code to its coarse colours; against sameness
     anchor_px: int = 32  # what counts as coarse: the picture shrunk to this
@@ -120,6 +127,16 @@ class DcganSettings:
             f"--augment {', '.join(sorted(unknown))} is unknown; choose among {', '.join(POLICIES)}": bool(unknown),
             "--width, --max-width, --latent-dim and --gamma-every must be at least 1": min(counts) < 1,
             f"--{', --'.join(odd)} cannot work as given; use 0 or more": bool(odd),
+            "--ada-target must lie between -1 and 1, --ada-kimg be above 0": (
+                not -1 < self.ada_target < 1 or not (self.ada_kimg is None or 0.001 <= self.ada_kimg < math.inf)
+            ),
+            f"--ada reads logits that divide at 0, which --objective {self.objective} has not": (
+                self.ada and self.objective not in _DIVIDING
+            ),
+            f"--hold-out compares scores, which --objective {self.objective} has not": (
+                self.hold_out > 0 and self.objective in ("cramer", "began")
+            ),
+            f"--hold-out {self.hold_out} cannot work; use a share from 0 to 0.5": not 0 <= self.hold_out <= 0.5,
             f"--anchor-px {self.anchor_px} cannot work; use a power of two from 4 to 128": (
                 self.anchor_px not in (4, 8, 16, 32, 64, 128)
             ),
@@ -144,13 +161,14 @@ class DcganTask:
     preview_columns = 8
 
     def __init__(self, settings: DcganSettings, pictures: Decoded, engine: Engine, seed: int) -> None:
-        self._settings, self._pictures, self._engine, self._seed = settings, pictures.pictures, engine, seed
-        self._data = {"pictures": len(pictures.pictures)}
+        self._settings, self._engine, self._seed = settings, engine, seed
+        self._pictures, self._held_out = hold_out(pictures.pictures, settings.hold_out)
+        self._data = {"pictures": len(self._pictures), "held_out": len(self._held_out)}
         self._training, self._latent_dim = settings.training(), settings.latent_length()
         generator, discriminator = _generator(settings), _discriminator(settings, self._training.norm)
         self._begun: dict[str, Any] = {}
         if settings.init_from is not None:
-            self._begun = _begin(settings.init_from, generator, discriminator, pictures.pictures)
+            self._begun = _begin(settings.init_from, generator, discriminator, self._pictures)
         self.nets: dict[str, nn.Module] = {"generator": generator, "discriminator": discriminator}
         made_by: tuple[str, ...] = ("generator",)
         if settings.anchor_weight > 0:
@@ -161,6 +179,12 @@ class DcganTask:
             self._phase("discriminator", ("discriminator",)),
             self._phase("generator", made_by, self._generator_due),
         ]
+        # Among the networks because what they have counted belongs into checkpoints.
+        if settings.ada:
+            kimg = settings.ada_kimg or (500 if settings.init_from is None else 100)
+            self.nets["ada"] = Ada(settings.ada_target, round(kimg * 1000))
+        if self._held_out:
+            self.nets["gauge"] = OverfittingGauge()
 
     def _phase(self, name: str, nets: tuple[str, ...], due: Callable[[int], bool] = lambda step: True) -> Phase:
         rates = {"encoder": _ENCODER_RATE}
@@ -182,13 +206,38 @@ class DcganTask:
         return asdict(s) | filled | plain | self._data
 
     def batch(self, position: int, count: int) -> Batch:
-        """{"real": (count, 3, S, S)}, mirrored by chance."""
+        """{"real": (count, 3, S, S)}, mirrored by chance, and now and then as many held-out ones."""
+        batch = {"real": self._drawn(self._pictures, position, count)}
+        if self._held_out and position // count % EVERY == 0:
+            batch["held_out"] = self._drawn(self._held_out, position // EVERY, count)
+        return batch
+
+    def _drawn(self, pictures: list[Tensor], position: int, count: int) -> Tensor:
+        """(count, 3, S, S) from this position of the endless stream on."""
         chosen = []
         for place in range(position, position + count):
-            index, random = drawn_at(place, len(self._pictures), self._seed)
-            picture = self._pictures[index]
+            index, random = drawn_at(place, len(pictures), self._seed)
+            picture = pictures[index]
             chosen.append(picture.flip(2) if self._settings.flip and random.random() < 0.5 else picture)
-        return {"real": to_float(torch.stack(chosen))}
+        return to_float(torch.stack(chosen))
+
+    def _augmented(self, pictures: Tensor) -> Tensor:
+        """What the discriminator is shown of pictures, real or made."""
+        if "ada" in self.nets:
+            changed: Tensor = self.nets["ada"](pictures)
+            return changed
+        return diff_augment(pictures, self._settings.augment)
+
+    def _watched(self, batch: Batch, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """What the discriminator's logits say of overfitting, for ADA and to plot."""
+        numbers: dict[str, Tensor] = {}
+        ada, gauge, discriminator = self.nets.get("ada"), self.nets.get("gauge"), self.nets["discriminator"]
+        if isinstance(gauge, OverfittingGauge) and "held_out" in batch:
+            held_out = judged_aside(discriminator, self._augmented(batch["held_out"]))
+            numbers |= gauge.heed(real, held_out, fake)
+        if isinstance(ada, Ada):
+            numbers |= ada.heed(real)
+        return numbers
 
     def _objective(self) -> Objective:
         return make_objective(self._settings.objective, self._training, self.nets["discriminator"])
@@ -214,8 +263,8 @@ class DcganTask:
 
     def _generator_loss(self, batch: Batch, made: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         s, objective = self._settings, self._objective()
-        fake = diff_augment(made["fake"].float(), s.augment)
-        real = diff_augment(batch["real"], s.augment) if objective.compares else None
+        fake = self._augmented(made["fake"].float())
+        real = self._augmented(batch["real"]) if objective.compares else None
         loss = objective.generator(self.nets["discriminator"], fake, real)
         plotted = {"loss": loss}
         if self._coarse is not None:
@@ -235,14 +284,14 @@ class DcganTask:
             clip_weights(discriminator, self._training.clip)
         calmed = s.gamma > 0 and step % s.gamma_every == 0  # lazily (Karras et al. 2020, 1912.04958)
         shown = batch["real"].detach().requires_grad_(calmed)
-        real, fake = diff_augment(shown, s.augment), diff_augment(made["fake"].detach().float(), s.augment)
+        real, fake = self._augmented(shown), self._augmented(made["fake"].detach().float())
         judged = self._objective().discriminator(discriminator, real, fake)
         loss = judged.loss
         plotted = {"loss": loss, "real": judged.real.float().mean(), "fake": judged.fake.float().mean()}
-        plotted["real_sign"] = (
-            judged.real.detach().sign().float().mean()
-        )  # ADA's r_t: the watch knows overfitting by it
-        plotted |= judged.plotted
+        plotted |= judged.plotted | self._watched(batch, judged.real, judged.fake)
+        # ADA's r_t, by which the watch knows overfitting; only where scores divide at 0.
+        if s.objective in _DIVIDING:
+            plotted["real_sign"] = judged.real.detach().sign().float().mean()
         if calmed:
             plotted["r1"] = r1_penalty(judged.real, shown)
             loss = loss + s.gamma_every * s.gamma / 2 * plotted["r1"]
@@ -338,7 +387,7 @@ def _begin(
 def make_dcgan_task(
     data: list[Path], settings: DcganSettings, seed: int, on_skip: Callable[[Path, str], None]
 ) -> Callable[[Engine], DcganTask]:
-    """Decode the folders once (unreadable pictures go to `on_skip`) and return what `train.loop.fit` starts from."""
+    """Decode all pictures once (unreadable pictures go to `on_skip`) and return what `train.loop.fit` starts from."""
     if problem := settings.problem():
         raise UpimagineError(problem)
     pictures = decode_squares(data, settings.size_px, on_skip)

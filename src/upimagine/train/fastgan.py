@@ -172,7 +172,7 @@ class FastganTask:
 
     def preview(self, averaged: nn.Module) -> Tensor:
         """A grid of the same latents each time, of three pictures to four in shape."""
-        columns = _COLUMNS[self._settings.size_px]
+        columns = self.preview_columns
         finished = self._finished(averaged, share=4)
         with torch.inference_mode(), self._engine.autocast():
             rows = [finished(self._latents(columns, seed=row)).cpu() for row in range(columns * 3 // 4)]

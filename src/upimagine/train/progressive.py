@@ -197,7 +197,7 @@ class ProgressiveTask:
 def make_progressive_task(
     data: list[Path], settings: ProgressiveSettings, seed: int, batch: int, on_skip: Callable[[Path, str], None]
 ) -> Callable[[Engine], ProgressiveTask]:
-    """Decode the folders once (unreadable pictures go to `on_skip`) and return what `train.loop.fit` starts from."""
+    """Decode all pictures once (unreadable pictures go to `on_skip`) and return what `train.loop.fit` starts from."""
     if problem := settings.problem():
         raise UpimagineError(problem)
     pictures = decode_squares(data, settings.size_px, on_skip)

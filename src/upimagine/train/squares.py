@@ -7,8 +7,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from upimagine import pixels
-from upimagine.data.folder import Decoded, decode, list_pictures, to_uint8
+from upimagine.data.folder import Decoded, decode, to_uint8
+from upimagine.data.sources import opened
 from upimagine.errors import PictureError
 from upimagine.pixels.resizing import resize_antialiased
 
@@ -16,10 +16,9 @@ _SMALLEST_PX = 16  # a picture smaller than this would be nothing but blur
 
 
 def decode_squares(data: list[Path], size_px: int, on_skip: Callable[[Path, str], None]) -> Decoded:
-    """Read all pictures of the folders as (3, size_px, size_px); those that cannot be used go to `on_skip`."""
-    pictures = decode(
-        list_pictures(data), lambda path: to_uint8(centre_square(pixels.read(path).pixels, size_px, path))
-    )
+    """Read all pictures of folders and archives as (3, size_px, size_px); those that cannot be used go to `on_skip`."""
+    with opened(data) as found:
+        pictures = decode(found, lambda picture: to_uint8(centre_square(picture.read().pixels, size_px, picture.path)))
     for path, reason in pictures.skipped:
         on_skip(path, reason)
     return pictures

@@ -1,4 +1,4 @@
-"""Train a J-net to up-imagine x8, on a flat folder of large pictures.
+"""Train a J-net to up-imagine x8, on folders or archives of large pictures.
 
     upimagine train upres --data PICTURES --out runs/mine --perceptual vgg16_relu4_3.safetensors
 
@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from upimagine.data.folder import list_pictures
+from upimagine.data.sources import opened
 from upimagine.data.tiles import TileAugment, TileSource, tile_at, tile_source
 from upimagine.errors import PictureError, UpimagineError
 from upimagine.guide.faces import FaceGuide
@@ -178,21 +178,22 @@ class UpresTask:
 def make_upres_task(
     data: list[Path], settings: UpresSettings, augment: TileAugment, seed: int, on_skip: Callable[[Path, str], None]
 ) -> Callable[[Engine], UpresTask]:
-    """Decode the folders once (unusable pictures go to `on_skip`) and return what `train.loop.fit` starts from."""
+    """Decode all pictures once (unusable pictures go to `on_skip`) and return what `train.loop.fit` starts from."""
     if problem := settings.problem():
         raise UpimagineError(problem)
     styles: dict[str, Style] = {"face": "rgb", "face-channels": "channels"}
     guide = FaceGuide(styles[settings.guide]) if settings.guide in styles else None
     sources: list[TileSource] = []
     reason = ""
-    for path in list_pictures(data):
-        for scale in settings.scales:
-            try:
-                sources.append(tile_source(path, scale, guide))
-            except PictureError as error:
-                reason = str(error)
-                if scale == max(settings.scales):
-                    on_skip(path, reason)
+    with opened(data) as found:
+        for picture in found:
+            for scale in settings.scales:
+                try:
+                    sources.append(tile_source(picture, scale, guide))
+                except PictureError as error:
+                    reason = str(error)
+                    if scale == max(settings.scales):
+                        on_skip(picture.path, reason)
     if not sources:
         raise UpimagineError(f"no picture could be used for tiles of 256 px; the last: {reason}")
     return lambda engine: UpresTask(settings, augment, sources, engine, seed)

@@ -135,7 +135,7 @@ def _rules(facts: Facts) -> list[_Rule]:
     settings = facts.settings
     guessing, pictures = signs.guessing_loss(settings), settings.get("pictures")
     calmer = _another_run(settings, "gamma", "augment", "gan_weight")
-    varied = _another_run(settings, "anchor_weight", "augment")
+    varied = _another_run(settings, "anchor_weight", "coarse_weight", "augment")
     rules = [
         _Rule(
             "not a number",
@@ -167,17 +167,14 @@ def _rules(facts: Facts) -> list[_Rule]:
             "generator",
             signs.sameness,
         ),
+        _Rule(
+            "overfitting",
+            "the discriminator knows the training pictures by heart",
+            f"more pictures, or {_rollback('discriminator')}{calmer}",
+            "discriminator",
+            partial(signs.overfitting, pictures=pictures),
+        ),
     ]
-    if signs.says_real_by_sign(settings):
-        rules.append(
-            _Rule(
-                "overfitting",
-                "the discriminator knows the training pictures by heart",
-                f"more pictures, or {_rollback('discriminator')}{calmer}",
-                "discriminator",
-                partial(signs.overfitting, pictures=pictures),
-            )
-        )
     if guessing is not None:
         strong = "it learns faster than the generator, or knows the training pictures by heart"
         weak = "it learns too slowly, or is held down too much"
@@ -228,6 +225,7 @@ def _another_run(settings: Mapping[str, Any], *names: str) -> str:
         "augment": _all_policies,
         "gan_weight": _half,
         "anchor_weight": _anchored,
+        "coarse_weight": _coarser,
     }
     kind = KINDS.get(settings.get("objective", "non-saturating"))
     usable = [name for name in names if name in settings and not (name == "gamma" and kind and kind.r1)]
@@ -252,6 +250,10 @@ def _all_policies(policy: Iterable[str]) -> str:
 
 def _half(weight: float) -> str:
     return f"--gan-weight {weight / 2:g}" if weight > 0 else ""
+
+
+def _coarser(weight: float) -> str:
+    return f"--coarse-weight {2 * weight if weight > 0 else 20:g}"
 
 
 def _anchored(weight: float) -> str:
