@@ -96,7 +96,7 @@ def test_a_healthy_run_gives_no_finding_whatever_its_objective() -> None:
         "discriminator/real_sign": 0.55,
     }
     lines = [line | looks for line in ticks(HEALTHY * 8)]
-    for objective in ("non-saturating", "hinge", "least-squares", "WGAN-GP", "BEGAN"):
+    for objective in ("non-saturating", "hinge", "least-squares", "wgan-gp", "began"):
         assert named(lines, objective=objective) == [], objective
 
 
@@ -133,6 +133,10 @@ def test_remedies_name_flags_that_the_task_has() -> None:
     assert "--gan-weight 0.5" in upres
     assert "--gamma" not in upres
     assert remedy({}).count("--") == 1
+    looking = watch(objective="wgan-gp")  # with which R1 cannot go
+    looking.replay(ticks(HEALTHY) + changed(2, samples__copied=0.25))
+    assert "--gamma" not in looking.active[0].remedy
+    assert "--augment" in looking.active[0].remedy
 
 
 @pytest.mark.parametrize(
@@ -183,6 +187,9 @@ def test_pictures_seen_a_few_times_only_cannot_be_overfitted() -> None:
     lines = changed(20, discriminator__real_sign=0.96)  # up to 32 kimg
     assert named(lines, pictures=1600) == ["overfitting"]
     assert named(lines, pictures=1601) == []
+    held_out = [line | {"discriminator/overfitting": 0.2} for line in lines]  # a better witness, where it is
+    assert named(held_out, pictures=100) == []
+    assert named([line | {"discriminator/overfitting": 0.6} for line in held_out], pictures=10**6) == ["overfitting"]
 
 
 def test_a_finding_does_not_come_and_go_about_its_limit() -> None:
@@ -200,7 +207,7 @@ def test_divergence_is_held_against_what_was_before_it() -> None:
 
 def test_losses_that_know_no_guessing_are_not_held_against_it() -> None:
     low = changed(10, discriminator__loss=0.001)
-    assert named(ticks(HEALTHY) + low, objective="WGAN") == []
+    assert named(ticks(HEALTHY) + low, objective="wgan") == []
     assert named(ticks(HEALTHY) + low, objective="hinge") == ["discriminator too strong"]
 
 

@@ -147,6 +147,7 @@ class FastganTask:
         fake = discriminator(diff_augment(made["fake"].detach(), s.augment))
         loss = hinge_discriminator(real, fake)
         plotted = {"loss": loss, "real": real.float().mean(), "fake": fake.float().mean()}
+        plotted["real_sign"] = real.detach().sign().float().mean()  # ADA's r_t: the watch knows overfitting by it
         if rebuilt is not None:
             plotted["rebuilt"] = rebuilt
             loss = loss + s.rebuild_weight * rebuilt

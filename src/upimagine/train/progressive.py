@@ -172,9 +172,7 @@ class ProgressiveTask:
         fake_logits = discriminator(diff_augment(made["fake"].detach(), s.augment))
         loss = non_saturating_discriminator(real_logits, fake_logits)
         numbers = {"loss": loss, "real": real_logits.float().mean(), "fake": fake_logits.float().mean()}
-        numbers["real_sign"] = (
-            real_logits.detach().sign().float().mean()
-        )  # ADA's r_t; the watch knows overfitting by it
+        numbers["real_sign"] = real_logits.detach().sign().float().mean()  # ADA's r_t: so the watch knows overfitting
         if penalised:
             gamma = 0.002 * size**2 / self._batch if s.gamma is None else s.gamma
             loss = loss + gamma / 2 * s.gamma_every * r1_penalty(real_logits, shown)

@@ -27,6 +27,8 @@ LONGEST = _LONG  # ticks after which every sign by ticks would have shown
 _GUESSING = {"minimax": 2 * math.log(2), "non-saturating": 2 * math.log(2), "least-squares": 0.25, "hinge": 2.0}
 
 _FEW = 400  # different pictures; three pairs of twins in a preview of 48
+_OF_TASK = {"fastgan": "hinge"}  # of those that know but one and do not say which; others are non-saturating
+
 _COLLAPSE_KIMG = 10.0  # before, made pictures are alike because they are nothing yet
 
 
@@ -40,7 +42,11 @@ class Seen:
 
 def guessing_loss(settings: Mapping[str, Any]) -> float | None:
     """The discriminator's loss at which it guesses, or None where the objective knows no such point."""
-    return _GUESSING.get(str(settings.get("objective", "non-saturating")))
+    return _GUESSING.get(_objective(settings))
+
+
+def _objective(settings: Mapping[str, Any]) -> str:
+    return str(settings.get("objective") or _OF_TASK.get(str(settings.get("task")), "non-saturating"))
 
 
 def not_a_number(trace: Trace, since: float | None) -> Seen | None:
@@ -72,7 +78,17 @@ def too_weak(trace: Trace, since: float | None, guessing: float) -> Seen | None:
 
 
 def overfitting(trace: Trace, since: float | None, pictures: int | None) -> Seen | None:
-    """The sign of scores of training pictures, r_t of ADA (2006.06676, which aims at 0.6), near 1 after many rounds."""
+    """Training pictures are more real to the discriminator than others, measured on pictures held out where there are.
+
+    r_v of ADA (2006.06676), 1 when held-out pictures are as bad as made ones; else the sign of the scores of training
+    pictures, r_t, at which ADA aims at 0.6, near 1 after many rounds.
+    """
+    measured = trace.usual("discriminator/overfitting", _LONG)
+    if measured is not None:
+        if measured <= (0.5 if since is None else 0.4):
+            return None
+        text = f"held-out pictures have gone {measured:.0%} of the way from training pictures to made ones"
+        return Seen(f"{text}, as the discriminator sees it", since or trace.onset("discriminator/overfitting", _LONG))
     sure = trace.usual("discriminator/real_sign", _LONG)
     if sure is None or not pictures or trace.kimg * 1000 < 20 * pictures:
         return None

@@ -13,6 +13,7 @@ from typing import Any
 from upimagine.train import signs
 from upimagine.train.augment import POLICIES
 from upimagine.train.journal import Line
+from upimagine.train.objectives import KINDS
 from upimagine.train.signs import Seen
 from upimagine.train.trace import Trace
 
@@ -226,7 +227,9 @@ def _another_run(settings: Mapping[str, Any], *names: str) -> str:
         "anchor_weight": _anchored,
         "coarse_weight": _coarser,
     }
-    flags = [way for name in names if name in settings and (way := ways[name](settings[name]))]
+    kind = KINDS.get(settings.get("objective", "non-saturating"))
+    usable = [name for name in names if name in settings and not (name == "gamma" and kind and kind.r1)]
+    flags = [way for name in usable if (way := ways[name](settings[name]))]
     if not flags or "init_from" not in settings:
         return ""
     return f"; or another run that begins with this model: --init-from model.safetensors {' '.join(flags)}"
