@@ -17,7 +17,7 @@ portrait: $(VENV)/.installed
 	$(BIN)/upimagine make portrait --out out/portrait
 
 test: lint types imports
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check src tests benchmarks

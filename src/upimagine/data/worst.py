@@ -27,6 +27,7 @@ nav a { margin-right: .8em; }
 ul { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .8rem; }
 li { width: 8rem; overflow-wrap: anywhere; font-size: .8rem; }
 li div { height: 7rem; display: grid; place-items: center; background: #8882; }
+li img { max-width: 100%; max-height: 7rem; }
 li.raised div { outline: 3px solid #d55e00; }
 code { font-size: .95em; }
 """
