@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from upimagine.errors import UpimagineError
 from upimagine.losses.perceptual import PerceptualLoss
+from upimagine.losses.unit_distance import unit_distance
 from upimagine.nets.vgg import DEFAULT_LAYERS, Vgg16Features, load_vgg16
 
 
@@ -216,4 +217,29 @@ def test_unit_distance_is_that_of_the_measure_and_reaches_the_output_alone() -> 
     loss.backward()
     assert output.grad is not None
     assert output.grad.abs().sum() > 0
-    assert PerceptualLoss(features, distance="unit")(target, target).item() == 0
+    assert PerceptualLoss(features, distance="unit")(target, target).item() == pytest.approx(0, abs=1e-7)
+
+
+def unit_vectors_apart(a: Tensor, b: Tensor) -> Tensor:
+    """The formula as it reads."""
+    units = [x / (x.square().sum(1, keepdim=True) + 1e-2).sqrt() for x in (a, b)]
+    return (units[0] - units[1]).square().sum(1).mean()
+
+
+def test_the_unit_distance_and_its_gradient_are_those_of_the_formula() -> None:
+    a, b = picture(7, 2, 5, 4, 3).double(), picture(8, 2, 5, 4, 3).double()
+    a[0, :, 0, 0] = 0  # a dead place
+    ours, plain = a.clone().requires_grad_(), a.clone().requires_grad_()
+    (3 * unit_distance(ours, b)).backward()
+    (3 * unit_vectors_apart(plain, b)).backward()
+    assert ours.grad is not None and plain.grad is not None
+    torch.testing.assert_close(unit_distance(a, b), unit_vectors_apart(a, b), rtol=1e-12, atol=0)
+    torch.testing.assert_close(ours.grad, plain.grad, rtol=1e-10, atol=1e-14)
+    assert abs(float(unit_distance(a, a))) < 1e-15
+
+
+def test_the_unit_distance_of_bf16_maps_is_close_to_the_exact_one() -> None:
+    a, b = picture(9, 2, 64, 8, 8).relu(), picture(10, 2, 64, 8, 8).relu()
+    rounded = unit_distance(a.bfloat16(), b.bfloat16())
+    assert rounded.dtype == torch.float32
+    torch.testing.assert_close(rounded, unit_vectors_apart(a, b), rtol=2e-3, atol=0)

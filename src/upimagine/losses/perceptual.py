@@ -8,6 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from upimagine.losses.unit_distance import unit_distance
+
 Distance = Literal["l1", "unit"]
 _LAYERS: dict[Distance, tuple[str, ...]] = {
     "l1": ("relu1_2", "relu2_2", "relu3_3"),
@@ -64,7 +66,7 @@ class PerceptualLoss(nn.Module):
         with torch.no_grad():
             target_maps = self.features(target, self.layers)
         if self.distance == "unit":
-            return torch.stack([_unit_distance(maps[name], target_maps[name]) for name in self.layers]).mean()
+            return torch.stack([unit_distance(maps[name], target_maps[name]) for name in self.layers]).mean()
         distances = []
         for name in self.layers:
             # Differences in the maps' own format (bf16: half the memory moved), sums in float32.
@@ -73,18 +75,6 @@ class PerceptualLoss(nn.Module):
             # The floor keeps a layer that is wholly dead on a flat target from dividing by zero.
             distances.append(distance / wanted.abs().mean(dtype=torch.float32).clamp_min(1e-6))
         return torch.stack(distances).mean()
-
-
-def _unit_distance(output: Tensor, target: Tensor) -> Tensor:
-    """Mean over places of the squared distance of two (N, C, h, w) maps of unit vectors."""
-    with torch.autocast(output.device.type, enabled=False):
-        return (_unit(output) - _unit(target)).square().sum(dim=1, dtype=torch.float32).mean()
-
-
-def _unit(maps: Tensor) -> Tensor:
-    """Channels at each place scaled to length 1. The floor, far below any activation that counts, bounds gradients."""
-    length = maps.square().sum(dim=1, keepdim=True, dtype=torch.float32).add(1e-2).sqrt()
-    return maps / length.to(maps.dtype)
 
 
 def _crop_alike(a: Tensor, b: Tensor, crop_px: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
