@@ -163,6 +163,7 @@ import torch
 import torch.nn.functional as F
 from pathlib import Path
 from upimagine import pixels
+from upimagine.pixels.mapped import Mapped
 from upimagine.render.enlarge import Settings, enlarge
 class Nearest:
     scale, window_px, guide_channels, radius_px, align_px = 8, 64, 0, None, 1
@@ -170,11 +171,12 @@ class Nearest:
         return tiles.repeat_interleave(8, 2).repeat_interleave(8, 3)
 torch.set_num_threads(int(sys.argv[4]))
 height, width, out = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
-low = torch.rand(1, 3, height // 8, width // 8).mul_(1.6).sub_(0.8)
+low = Mapped(torch.rand(1, 3, height // 8, width // 8).mul_(1.6).sub_(0.8), out.parent)
 began = time.perf_counter()
 with pixels.Canvas(out, height, width, bit_depth=8, overwrite=True,
                    encoding=pixels.Encoding(compression="none")) as canvas:
-    enlarge(low, Nearest(), guide=None, critic=None, settings=Settings(stride_px=48, flips=False), sink=canvas)
+    enlarge(low.tensor, Nearest(), guide=None, critic=None, settings=Settings(stride_px=48, flips=False), sink=canvas,
+            let_go=low.let_go)
     canvas.commit()
 print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """

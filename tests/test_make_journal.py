@@ -66,8 +66,10 @@ def test_killed_at_random_instants_it_ends_in_the_same_bytes(
         with run(photo, killed, models["detail"]) as process:
             assert process.stdout is not None
             process.stdout.readline()
+            while kills == 0 and process.poll() is None and not files_of(killed)[0].exists():
+                pass  # the first of them dies once there is something to go on with, however fast the machine is
             try:
-                assert process.wait(timeout=chance.uniform(0.3, 0.8) * lasted) == 0
+                assert process.wait(timeout=chance.uniform(0.3, 0.8) * lasted if kills else 0.01) == 0
                 break
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)

@@ -17,6 +17,7 @@ import torch
 
 from upimagine import pixels
 from upimagine.errors import UpimagineError
+from upimagine.pixels import atomic
 
 NOISE = torch.rand(3, 200, 200, generator=torch.Generator().manual_seed(3)) * 2 - 1
 
@@ -185,3 +186,16 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     pixels.write_text(tmp_path / "link", "new", overwrite=True)
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "there" / "a").read_text() == "new"
+
+
+def test_what_a_killed_process_left_of_an_output_goes_and_what_a_living_one_writes_stays(tmp_path: Path) -> None:
+    out, other = tmp_path / "a.png", tmp_path / "b.png"
+    for target in (out, out, other):
+        atomic.unfinished_beside(target).write_bytes(b"half")
+    atomic.claim(out)
+    assert len(list(tmp_path.iterdir())) == 1  # the other output's
+    with atomic.replacing(out) as file:
+        file.write(b"whole")
+        atomic.claim(out)
+        assert len(list(tmp_path.iterdir())) == 2
+    assert out.read_bytes() == b"whole"

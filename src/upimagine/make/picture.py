@@ -113,13 +113,20 @@ def enlarge(
         raise UpimagineError(f"--to {to_px} is too small; ask for at least {SMALLEST_PX} pixels")
     opened, source = open_source(picture, keep_alpha=pixels.holds_alpha(out))
     check_size(opened, str(picture))
+    kept = pixels.Mapped(opened, out.parent)
+    opened = kept.tensor
+
+    def go_on(what: str, done: int, total: int) -> None:
+        kept.let_go()
+        watch(what, done, total)
+
     chain = models or choose_models(opened, to_px)
     options = options or Enlarge(model=chain[0], keep_detail=True)
     stages = plan_stages(opened, chain, to_px, options, machine)
     origin = Origin(picture=seen_from(out, picture), picture_sha256=file_sha256(Path(picture)))
     done = finish(
         opened, stages, out, origin, machine,
-        printing=printing, source=source, strict=strict, slides=slides, overwrite=overwrite, watch=watch,
+        printing=printing, source=source, strict=strict, slides=slides, overwrite=overwrite, watch=go_on,
         save_every_s=save_every_s,
     )  # fmt: skip
     return dataclasses.replace(done, flattened=source.flattened)
@@ -215,7 +222,9 @@ class _Rendering:
             unfinished.enter_context(opened.canvas)
             if journal is not None:
                 unfinished.push(partial(_forget_unless_interrupted, journal))
-            did, report = run_stage(picture, stage, size_px, self.machine, opened.sink, watch, journal, slide)
+            did, report = run_stage(
+                picture, stage, size_px, self.machine, opened.sink, watch, journal, slide, folder=out.parent
+            )
             done.append(did)
             reports.append(report)
             if strict and any(report.seams.visible for report in reports):
@@ -318,4 +327,5 @@ def _scaled(height: int, width: int, longer_px: int) -> tuple[int, int]:
 
 def file_sha256(path: Path) -> str:
     """Hex SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from upimagine import __version__
+from upimagine import __version__, pixels
 from upimagine.errors import PictureError, UpimagineError
 from upimagine.guide.faces import FaceGuide, tender_places
 from upimagine.guide.raster import Style
@@ -51,12 +51,14 @@ def run_stage(
     watch: Watch,
     journal: Journal | None = None,
     slide: Callable[[Tensor], None] | None = None,
+    folder: Path | None = None,
 ) -> tuple[Done, Report]:
     """Enlarge (1, 3, H, W) in [-1, 1] through one stage into the sink, (height, width) as `stage_size` says.
 
     The plane is the picture with its short side brought to `stage.plane_px`; without that, just large enough for the
     size. What the network makes of it beyond the size, by less than a plane pixel, is cropped evenly; any other
-    difference is resampled. Of several passes only the last goes into the sink, the others (1, 3, H, W) to `slide`.
+    difference is resampled. Large planes wait in nameless files in `folder`, if it is given. Of several passes only the
+    last goes into the sink, the others (1, 3, H, W) to `slide`.
     """
     upscaler, *rivals = load_rivals(stage, machine)
     picture = picture.to(machine.device)
@@ -64,11 +66,11 @@ def run_stage(
     *before, (last, plane_px) = passes_of(stage, _plane_size(picture, stage, size_px, upscaler), upscaler.window_px)
     for one, smaller_px in before:
         made = MemorySink()
-        _one_pass(picture, one, smaller_px, None, machine, made, watch, None)
+        _one_pass(picture, one, smaller_px, None, machine, made, watch, None, folder)
         picture = made.picture().to(machine.device)
         if slide is not None:
             slide(picture)
-    guided, report = _one_pass(picture, last, plane_px, size_px, machine, sink, watch, journal)
+    guided, report = _one_pass(picture, last, plane_px, size_px, machine, sink, watch, journal, folder)
     # What was used in the end stands in the recipe, so that making it again needs no second discovery.
     used = stage.model_copy(update={"batch": report.batch_tiles, "stride_px": report.plan.stride_px})
     done = Done(
@@ -113,10 +115,24 @@ def _one_pass(
     sink: Sink,
     watch: Watch,
     journal: Journal | None,
+    folder: Path | None,
 ) -> tuple[bool, Report]:
     """One pass into the sink, (height, width) or all that the network makes: whether a face guided, and the report."""
     upscaler, *rivals = load_rivals(stage, machine)
-    plane = resize_antialiased(picture, plane_px)
+    kept: list[pixels.Mapped] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        if folder is None:
+            return tensor
+        kept.append(pixels.Mapped(tensor, folder))
+        return kept[-1].tensor
+
+    def let_go() -> None:
+        for each in kept:
+            each.let_go()
+
+    plane = keep(resize_antialiased(picture, plane_px))
+    reference = _reference(picture, plane_px, upscaler) if stage.keep_detail else None
     guide = _guide(upscaler, stage).draw(picture, plane_px) if upscaler.guide_channels else None
     full_px = (plane_px[0] * upscaler.scale, plane_px[1] * upscaler.scale)
     size_px = size_px or full_px
@@ -131,11 +147,12 @@ def _one_pass(
         critic=upscaler.critic if stage.realism > 0 else None,
         settings=render_settings(stage, upscaler.window_px),
         sink=resampled or sink,
-        reference=_reference(picture, plane_px, upscaler) if stage.keep_detail else None,
+        reference=None if reference is None else keep(reference),
         avoid=None if stage.blend == "feather" else tender_places(picture, plane_px),
         # Rows that wait in memory to be resampled would be lost.
         journal=journal if resampled is None else None,
         progress=lambda done, total: watch(f"enlarging with {stage.model}", done, total),
+        let_go=let_go,
     )
     if resampled is not None:
         sink.write_rows(resize_antialiased(resampled.picture(), size_px)[0])

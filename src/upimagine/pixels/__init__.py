@@ -5,6 +5,7 @@ from __future__ import annotations
 from upimagine.pixels.atomic import claim, replacing, write_bytes, write_text
 from upimagine.pixels.canvas import Canvas
 from upimagine.pixels.formats import Encoding, best_bit_depth, check_plan, holds_alpha
+from upimagine.pixels.mapped import Mapped
 from upimagine.pixels.picture import Picture
 from upimagine.pixels.reading import read, read_recipe, read_size
 from upimagine.pixels.writing import write
@@ -12,6 +13,7 @@ from upimagine.pixels.writing import write
 __all__ = [
     "Canvas",
     "Encoding",
+    "Mapped",
     "Picture",
     "best_bit_depth",
     "check_plan",

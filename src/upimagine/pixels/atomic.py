@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
+import hashlib
 import os
 import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from upimagine.errors import UpimagineError
 from upimagine.pixels import tiles
 
 UNFINISHED_SUFFIX = ".upimagine-part"
-"""Ends the hidden file that is being written; one left over after a power cut or a kill may be deleted."""
+"""Ends the hidden file that is being written; one left over after a power cut or a kill goes when its output is next
+written."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -45,6 +48,7 @@ def claim(path: str | Path, overwrite: bool = False) -> Path:
         # Only a trial tells the truth: permission bits say nothing of a read-only disk, or to root.
         with tempfile.TemporaryFile(dir=folder):
             pass
+        _sweep(final(path))
     except OSError as error:
         raise trouble(error, path) from error
     return path
@@ -62,9 +66,10 @@ def replacing(path: str | Path, overwrite: bool = False) -> Iterator[BinaryIO]:
     """
     path = claim(path, overwrite)
     target = final(path)
-    unfinished = target.parent / f".{secrets.token_hex(6)}{UNFINISHED_SUFFIX}"
+    unfinished = unfinished_beside(target)
     try:
         file = unfinished.open("x+b")
+        lock(file)
     except OSError as error:
         raise trouble(error, path) from error
     try:
@@ -109,6 +114,40 @@ def trouble(error: OSError, path: Path) -> UpimagineError:
         return UpimagineError(f"{path}: writing is not permitted there; choose another folder")
     what = (error.strerror or str(error)).lower()
     return UpimagineError(f"{path}: cannot be written ({what}); choose another name or folder")
+
+
+def unfinished_beside(target: Path) -> Path:
+    """A new hidden name beside an output, which tells whose it is."""
+    return target.parent / f"{_mark(target)}{secrets.token_hex(6)}{UNFINISHED_SUFFIX}"
+
+
+def lock(file: IO[bytes]) -> bool:
+    """Take a file for this process alone, until it is closed or the process ends; False when another one has it."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _mark(target: Path) -> str:
+    """How hidden names of this output begin: of one length, however long its own name is."""
+    return f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]}-"
+
+
+def _sweep(target: Path) -> None:
+    """Remove what processes that were killed left of this output; what a living one writes is locked, and stays."""
+    if os.name != "posix":  # where nothing is locked nobody can tell
+        return
+    for left in target.parent.glob(f"{glob.escape(_mark(target))}*{UNFINISHED_SUFFIX}"):
+        if left.is_file():
+            with left.open("rb") as file:
+                if lock(file):
+                    left.unlink(missing_ok=True)
 
 
 def _settle(file: BinaryIO, unfinished: Path, target: Path, path: Path, overwrite: bool) -> None:

@@ -89,7 +89,7 @@ class Canvas:
             return tempfile.TemporaryFile(dir=self.path.parent)
         kept_bytes = keep_rows * self.width * self._channels * self._bit_depth // 8
         file = os.fdopen(os.open(spool, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600), "r+b")
-        if not _lock(file):
+        if not atomic.lock(file):
             file.close()
             raise UpimagineError(f"{self.path} is being made by another process; wait for it, or use another name")
         if file.seek(0, os.SEEK_END) < kept_bytes:
@@ -186,19 +186,6 @@ class Canvas:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _lock(file: IO[bytes]) -> bool:
-    """Take a file for this process alone, until it is closed; False when another one has it."""
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _give_back(mapped: mmap.mmap) -> None:

@@ -46,6 +46,7 @@ def enlarge(
     avoid: Tensor | None = None,
     journal: Journal | None = None,
     progress: Callable[[int, int], None] | None = None,
+    let_go: Callable[[], None] = lambda: None,
 ) -> Report:
     """Enlarge a low-res plane tile by tile into a sink, after Mike Tyka's tiled up-res of GAN portraits (2017).
 
@@ -56,8 +57,8 @@ def enlarge(
     result is held to that instead of the plane. avoid: (h, w), 1 where no cut should pass, such as eyes, and 0
     elsewhere; feathering takes no notice of it. The sink receives exactly h·scale rows of w·scale pixels; with a
     journal that holds a state, those that are still missing. Memory holds one tile row of candidates, whatever the
-    height. progress(tiles done, tiles in all) is called after each tile row. The same arguments give the same bytes on
-    the same device.
+    height. progress(tiles done, tiles in all) is called after each tile row; let_go whenever a plane that lies in a
+    mapped file may give its pages back. The same arguments give the same bytes on the same device.
 
     A network with a finite receptive radius needs neither choice nor blend: its tiles, with halos, equal the run on the
     whole picture, and of the settings only batch_tiles and wrap count.
@@ -72,9 +73,10 @@ def enlarge(
     if len({(each.scale, each.window_px, each.guide_channels) for each in upscalers}) != 1:
         raise UpimagineError("networks that compete for tiles must have one scale, one window and one guide")
     plane = join_guide(low, guide, first)
+    let_go()
     with NetworkCalls(settings.batch_tiles, plane.device) as calls, Finisher() as finisher:
         if first.radius_px is not None:
-            return _exactly(plane, first, settings, sink, calls, finisher, journal, progress, started)
+            return _exactly(plane, first, settings, sink, calls, finisher, journal, progress, let_go, started)
         layout = lay_out(plane, first, settings, reference, avoid)
         shown = settings.candidates(len(upscalers))
         maker = RowMaker(
@@ -102,6 +104,7 @@ def enlarge(
                 if maker.buffers == 1:
                     finisher.settle()
                 row += 1
+                let_go()
                 if journal is not None and row < rows and journal.due():
                     finisher.settle()
                     done = parts(meter=watched.meter.state(), bands=bands.state(), chooser=chooser.state())
@@ -131,6 +134,7 @@ def _exactly(
     finisher: Finisher,
     journal: Journal | None,
     progress: Callable[[int, int], None] | None,
+    let_go: Callable[[], None],
     started: float,
 ) -> Report:
     """A network that looks only so far: nothing to choose or to blend, tiles equal the whole picture."""
@@ -143,7 +147,7 @@ def _exactly(
         inner = CroppedSink(timed, pad_px * scale, pad_px * scale, plane.shape[2] * scale, plane.shape[3] * scale)
         plane = wrapped_by(plane, pad_px)
     rows, cols = enlarge_exactly(
-        plane, upscaler, inner, calls, finisher, core_px=core_px, journal=journal, progress=progress
+        plane, upscaler, inner, calls, finisher, core_px=core_px, journal=journal, progress=progress, let_go=let_go
     )
     height, width = plane.shape[2:]
     plan = TilePlan(

@@ -2,13 +2,14 @@
 
 Each tile is a core and, on every side that is not the picture's own edge, a halo at least as wide as the network looks.
 The network runs on core and halo, the halo's share of the output is thrown away, and the cores are laid side by side:
-nothing is blended. At the picture's edges the network pads as it would for the whole picture.
+nothing is blended. At the picture's edges the network pads as it would for the whole picture. All tiles have one size
+and go alone into the network, so that the kernels picked for them are those of a larger picture, to the last bit.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -34,16 +35,19 @@ class Span:
 
 
 def axis_spans(length_px: int, core_px: int, halo_px: int) -> tuple[Span, ...]:
-    """Cores of core_px side by side over the axis, the last one shorter, each with its halo as far as the axis goes."""
-    return tuple(
-        Span(
-            max(start - halo_px, 0),
-            min(start + core_px + halo_px, length_px),
-            start,
-            min(start + core_px, length_px),
-        )
-        for start in range(0, length_px, core_px)
-    )
+    """Cores of core_px side by side over the axis, the last one shorter, each with its halo as far as the axis goes.
+
+    All windows are equally long, or the whole axis: those at its ends reach further in than they need, since kernels
+    are picked by size and differ in the last bits.
+    """
+    return tuple(span_at(start, length_px, core_px, halo_px) for start in range(0, length_px, core_px))
+
+
+def span_at(start_px: int, length_px: int, core_px: int, halo_px: int) -> Span:
+    """The span whose core begins at start_px."""
+    window_px = min(core_px + 2 * halo_px, length_px)
+    begin = min(max(start_px - halo_px, 0), length_px - window_px)
+    return Span(begin, begin + window_px, start_px, min(start_px + core_px, length_px))
 
 
 def halo_of(radius_px: float, align_px: int) -> int:
@@ -61,6 +65,7 @@ def enlarge_exactly(
     core_px: int,
     journal: Journal | None = None,
     progress: Callable[[int, int], None] | None = None,
+    let_go: Callable[[], None] = lambda: None,
 ) -> tuple[int, int]:
     """Enlarge (1, C, h, w) in [-1, 1] into the sink, tile row by tile row; returns (tile rows, tile columns).
 
@@ -84,8 +89,7 @@ def enlarge_exactly(
         skip(sink, top * scale)
     while top < height:
         columns = axis_spans(width, core_px, halo)
-        bottom = min(top + core_px, height)
-        row = Span(max(top - halo, 0), min(bottom + halo, height), top, bottom)
+        row = span_at(top, height, core_px, halo)
         try:
             strip = _row(plane, row, columns, upscaler, calls)
         except UpimagineError:
@@ -95,7 +99,8 @@ def enlarge_exactly(
             core_px, calls.out_of_memory = smaller, False
             continue
         finisher.begin(partial(sink.write_rows, strip.clamp_(-1.0, 1.0)))
-        top, rows = bottom, rows + 1
+        top, rows = row.core_end, rows + 1
+        let_go()
         if journal is not None and top < height and journal.due():
             finisher.settle()
             journal.save({"next": torch.tensor([top, rows, core_px, calls.batch])})
@@ -110,33 +115,26 @@ def _row(plane: Tensor, row: Span, columns: tuple[Span, ...], upscaler: Upscaler
     scale = upscaler.scale
     strip = torch.empty(3, (row.core_end - row.core_start) * scale, plane.shape[3] * scale)
     band = plane[0, :, row.start : row.end]
-    for group in _alike(columns):
-        tiles = torch.stack([band[:, :, span.start : span.end] for span in group])
+    tiles = torch.stack([band[:, :, span.start : span.end] for span in columns])
+    down = slice((row.core_start - row.start) * scale, (row.core_end - row.start) * scale)
 
-        def store(items: slice, outputs: Tensor, group: list[Span] = group, tiles: Tensor = tiles) -> None:
-            wanted = (items.stop - items.start, 3, tiles.shape[2] * scale, tiles.shape[3] * scale)
-            if outputs.shape != wanted:
-                raise UpimagineError(f"network gave shape {tuple(outputs.shape)} where its scale promises {wanted}")
-            if not outputs.isfinite().all():
-                raise UpimagineError(f"network gave NaN or infinity at row {row.core_start}: use float32")
-            down = slice((row.core_start - row.start) * scale, (row.core_end - row.start) * scale)
-            for span, output in zip(group[items], outputs.float().cpu(), strict=True):
-                across = slice((span.core_start - span.start) * scale, (span.core_end - span.start) * scale)
-                strip[:, :, span.core_start * scale : span.core_end * scale] = output[:, down, across]
+    def store(items: slice, outputs: Tensor) -> None:
+        wanted = (items.stop - items.start, 3, tiles.shape[2] * scale, tiles.shape[3] * scale)
+        if outputs.shape != wanted:
+            raise UpimagineError(f"network gave shape {tuple(outputs.shape)} where its scale promises {wanted}")
+        if not outputs.isfinite().all():
+            raise UpimagineError(f"network gave NaN or infinity at row {row.core_start}: use float32")
+        for span, output in zip(columns[items], outputs.float().cpu(), strict=True):
+            across = slice((span.core_start - span.start) * scale, (span.core_end - span.start) * scale)
+            strip[:, :, span.core_start * scale : span.core_end * scale] = output[:, down, across]
 
-        def call(items: slice, tiles: Tensor = tiles) -> Tensor:
-            return upscaler.upscale(tiles[items])
-
-        def name(item: int, group: list[Span] = group) -> str:
-            return f"the tile at {group[item].core_start}, {row.core_start}"
-
-        calls.run(len(group), call, store, name)
+    # On a processor one tile a call, as the whole picture would be: other kernels are picked for batches.
+    at_once = 1 if plane.device.type == "cpu" else None
+    calls.run(
+        len(columns),
+        lambda items: upscaler.upscale(tiles[items]),
+        store,
+        lambda item: f"the tile at {columns[item].core_start}, {row.core_start}",
+        at_once=at_once,
+    )
     return strip
-
-
-def _alike(columns: tuple[Span, ...]) -> Iterator[list[Span]]:
-    """Columns grouped by width, since only equal tiles go into one call."""
-    groups: dict[int, list[Span]] = {}
-    for span in columns:
-        groups.setdefault(span.end - span.start, []).append(span)
-    yield from groups.values()

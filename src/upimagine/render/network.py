@@ -76,17 +76,19 @@ class NetworkCalls:
         call: Callable[[slice], Tensor],
         store: Callable[[slice, Tensor], None],
         name: Callable[[int], str],
+        at_once: int | None = None,
     ) -> None:
         """Give every item to ``call`` once, and its result to ``store``. name(i) tells items in messages.
 
         Both may run in several threads at once, each for items of its own. Out of memory halves the batch and tries
-        the same items again, one call at a time; raises UpimagineError when one item alone does not fit. Other errors
+        the same items again, one call at a time; raises UpimagineError when one item alone does not fit. Once the batch
+        is below the number of threads, calls no longer run side by side. at_once: never more items a call. Other errors
         rise unchanged, those of the first items first. Batches are as even as can be, to waste no call on a left-over
         item.
         """
         waiting = [slice(0, count)]
-        if self._pool is not None:
-            batches = _evenly(count, min(_MOST_A_LANE, max(1, self.batch // self._lanes)))
+        if self._pool is not None and self.batch >= self._lanes:
+            batches = _evenly(count, min(_MOST_A_LANE, self.batch // self._lanes, at_once or count))
             futures = [self._pool.submit(self._attempt, items, call, store) for items in batches]
             try:
                 waiting = [items for items, future in zip(batches, futures, strict=True) if not future.result()]
@@ -96,7 +98,7 @@ class NetworkCalls:
             if waiting:
                 self.batch = max(1, self.batch // 2)
         for items in waiting:
-            self._one_after_another(items, call, store, name)
+            self._one_after_another(items, call, store, name, at_once or count)
 
     def _one_after_another(
         self,
@@ -104,10 +106,11 @@ class NetworkCalls:
         call: Callable[[slice], Tensor],
         store: Callable[[slice, Tensor], None],
         name: Callable[[int], str],
+        at_once: int,
     ) -> None:
         start = items.start
         while start < items.stop:
-            size = _evenly(items.stop - start, self.batch)[0].stop
+            size = _evenly(items.stop - start, min(self.batch, at_once))[0].stop
             if self._attempt(slice(start, start + size), call, store):
                 start += size
             elif size > 1:

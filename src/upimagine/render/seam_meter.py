@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from upimagine.render.journal import part, parts
 from upimagine.render.luma import luma
 from upimagine.render.plan import TilePlan
 from upimagine.render.seams import BLOCK_PX, NO_SEAMS, TONE_PX, Doubles, Lines, Seams, mean, over, period_energy, sigmas
@@ -42,8 +45,8 @@ class SeamMeter:
         self._deviations_across = np.zeros(len(self._across.blocks))
         self._steps_across = np.zeros(len(self._across.steps))
         self._rows_of_blocks = self._rows_of_steps = 0
-        self._blocks_down = {line: np.zeros((2, width // BLOCK_PX)) for line in self._down.blocks}
-        self._steps_down = {line: np.zeros((2, width // TONE_PX)) for line in self._down.steps}
+        self._blocks_down = _Passing(self._down.blocks, BLOCK_PX // 2, width // BLOCK_PX, _deviation)
+        self._steps_down = _Passing(self._down.steps, TONE_PX, width // TONE_PX, _step)
 
     def write_rows(self, rows: Tensor) -> None:
         """Look at the next (3, h, W) in [-1, 1]."""
@@ -71,11 +74,11 @@ class SeamMeter:
         steps_across = self._steps_across / max(self._rows_of_steps, 1)
         deviations = _both(
             self._across.parts(blocks_across, self._across.blocks),
-            self._down.parts([_deviation(sums) for sums in self._blocks_down.values()], list(self._blocks_down)),
+            self._down.parts(self._blocks_down.told(), self._down.blocks),
         )
         steps = _both(
             self._across.parts(steps_across, self._across.steps),
-            self._down.parts([_step(sums) for sums in self._steps_down.values()], list(self._steps_down)),
+            self._down.parts(self._steps_down.told(), self._down.steps),
         )
         return Seams(
             ratio=over(mean(jumps[0]), mean(jumps[1])),
@@ -102,8 +105,7 @@ class SeamMeter:
             "jumps_down": torch.tensor(self._jumps_down, dtype=torch.float64),
             "deviations_across": torch.from_numpy(self._deviations_across),
             "steps_across": torch.from_numpy(self._steps_across),
-            **{f"blocks_down.{line}": torch.from_numpy(sums) for line, sums in self._blocks_down.items()},
-            **{f"steps_down.{line}": torch.from_numpy(sums) for line, sums in self._steps_down.items()},
+            **parts(blocks_down=self._blocks_down.state(), steps_down=self._steps_down.state()),
         }
 
     def load(self, state: dict[str, Tensor]) -> None:
@@ -115,9 +117,8 @@ class SeamMeter:
         self._jumps_down = state["jumps_down"].tolist()
         self._deviations_across = state["deviations_across"].numpy()
         self._steps_across = state["steps_across"].numpy()
-        for name, sums in (("blocks_down", self._blocks_down), ("steps_down", self._steps_down)):
-            for line in sums:
-                sums[line] = state[f"{name}.{line}"].numpy()
+        self._blocks_down.load(part(state, "blocks_down"))
+        self._steps_down.load(part(state, "steps_down"))
 
     def _look(self, grey: Tensor) -> None:
         """Measure the next rows (h, W), h a multiple of the blocks' sides but at the end."""
@@ -154,21 +155,60 @@ class SeamMeter:
 
     def _look_down(self, grey: Tensor, top: int) -> None:
         """Blocks either side of horizontal lines: each line takes of these rows what lies beside it."""
-        bottom, half = top + len(grey), BLOCK_PX // 2
-        for line in self._blocks_down:
-            first, last = max(line - half, top), min(line + half, bottom)
-            if first < last:
-                blocks = _columns(grey[first - top : last - top], BLOCK_PX)
-                self._blocks_down[line] += np.stack(
-                    (blocks.sum(dim=(0, 2)).numpy(), blocks.square().sum(dim=(0, 2)).numpy())
-                )
-        for line in self._steps_down:
-            for side, (start, stop) in enumerate(((line - TONE_PX, line), (line, line + TONE_PX))):
-                first, last = max(start, top), min(stop, bottom)
-                if first < last:
-                    self._steps_down[line][side] += (
-                        _columns(grey[first - top : last - top], TONE_PX).sum(dim=(0, 2)).numpy()
-                    )
+        for line, first, last in self._blocks_down.beside(top, len(grey)):
+            blocks = _columns(grey[first - top : last - top], BLOCK_PX)
+            sums = np.stack((blocks.sum(dim=(0, 2)).numpy(), blocks.square().sum(dim=(0, 2)).numpy()))
+            self._blocks_down.add(line, sums, last)
+        for line, first, last in self._steps_down.beside(top, len(grey)):
+            both = [grey[max(first, start) - top : max(min(last, stop) - top, 0)] for start, stop in _sides(line)]
+            sums = np.stack([_columns(rows, TONE_PX).sum(dim=(0, 2)).numpy() for rows in both])
+            self._steps_down.add(line, sums, last)
+
+
+class _Passing:
+    """What is summed beside horizontal lines: in full while rows beside a line come, afterwards as one number each, so
+    that memory does not grow with the picture's height times its width."""
+
+    def __init__(self, lines: list[int], reach_px: int, blocks: int, tell: Callable[[Doubles], float]) -> None:
+        self._lines, self._reach_px, self._blocks, self._tell = lines, reach_px, blocks, tell
+        self._open: dict[int, Doubles] = {}
+        self._told: dict[int, float] = {}
+
+    def beside(self, top: int, height: int) -> list[tuple[int, int, int]]:
+        """Lines that lie beside these rows, each with the first of them and the one after the last."""
+        near = [
+            (line, max(line - self._reach_px, top), min(line + self._reach_px, top + height)) for line in self._lines
+        ]
+        return [(line, first, last) for line, first, last in near if first < last]
+
+    def add(self, line: int, sums: Doubles, last: int) -> None:
+        """Sums (2, blocks) beside a line, of rows up to `last`."""
+        so_far = self._open.pop(line, np.zeros((2, self._blocks))) + sums
+        if last == line + self._reach_px:
+            self._told[line] = self._tell(so_far)
+        else:
+            self._open[line] = so_far
+
+    def told(self) -> list[float]:
+        """A number for each line."""
+        for line, sums in self._open.items():
+            self._told[line] = self._tell(sums)
+        return [self._told.get(line, 0.0) for line in self._lines]
+
+    def state(self) -> dict[str, Tensor]:
+        """All so far, to go on from in another process."""
+        told = torch.tensor([*self._told.items()], dtype=torch.float64).reshape(-1, 2)
+        return {"told": told, **{str(line): torch.from_numpy(sums) for line, sums in self._open.items()}}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Go on from `state`."""
+        self._told = {int(line): value for line, value in state["told"].tolist()}
+        self._open = {int(line): sums.numpy() for line, sums in state.items() if line != "told"}
+
+
+def _sides(line: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Rows above and below a line whose means are compared."""
+    return (line - TONE_PX, line), (line, line + TONE_PX)
 
 
 def _both(one: tuple[list[float], list[float]], other: tuple[list[float], list[float]]) -> tuple[list[float], ...]:
