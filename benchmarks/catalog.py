@@ -2,15 +2,18 @@
 
     python benchmarks/catalog.py [--pictures 100000] [--size 192] [--folder FOLDER] [--threads 0] [--faces]
     python benchmarks/catalog.py --hashes 100000
+    python benchmarks/catalog.py --rows 100000
 
 Pictures are made by the benchmark itself (a few rectangles and noise, JPEG) unless a folder is given. Every
-step runs in a process of its own, whose peak memory is told. The load of the machine is told, too: on a busy one
-rates mean little.
+step runs in a process of its own, whose peak memory is told. `--rows` fills a catalog with made-up measures and times
+what a page asks of it: the 24 worst of each flag, everything about one picture, a label given, the summary. The load
+of the machine is told, too: on a busy one rates mean little.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import multiprocessing
 import os
@@ -19,16 +22,25 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
+from upimagine.data.browse import known_of, list_pictures_of
 from upimagine.data.catalog import Catalog
+from upimagine.data.examine import Examined, Stamp
+from upimagine.data.filing import file_away
+from upimagine.data.flags import FLAGS
+from upimagine.data.labelling import give_label
+from upimagine.data.landmarks import faces_of
+from upimagine.data.measures import Measured
 from upimagine.data.near import NONE, nearest_better
 from upimagine.data.scan import scan
 from upimagine.data.thresholds import count_pictures, flag_states
+from upimagine.data.worst import worst_pictures
 
 
 def make_pictures(folder: Path, count: int, size_px: int) -> None:
@@ -56,6 +68,49 @@ def summing_up(path: Path) -> dict[str, Any]:
     with Catalog(path) as catalog:
         live, clean = count_pictures(catalog)
         return {"pictures": live, "clean": clean, "flags": {state.name: state.raised for state in flag_states(catalog)}}
+
+
+def asking(path: Path, count: int) -> dict[str, Any]:
+    """Milliseconds of each question, and of the processor's work for it, asked of so many made-up pictures."""
+    chance = np.random.default_rng(0)
+    names = sorted({flag.measure for flag in FLAGS.values()} - {"twin_bits"})
+    made: list[Examined] = []
+    with Catalog(path, create=True) as catalog:
+        for number in range(count):
+            content = hashlib.sha256(str(number).encode()).digest()
+            scores: dict[str, float | None] = dict(zip(names, chance.random(len(names)).tolist(), strict=True))
+            found = Measured((512, 512), content, scores)
+            made.append(Examined(Path(f"/pictures/{number:06}.jpg"), Stamp(50_000, number), content, found))
+            if len(made) == 1000 or number == count - 1:
+                file_away(catalog, made)
+                made = []
+        states = flag_states(catalog)
+        contents = [hashlib.sha256(str(each).encode()).digest() for each in chance.integers(0, count, 300).tolist()]
+        questions: dict[str, list[Callable[[], Any]]] = {
+            "worst of a flag": [partial(worst_pictures, catalog, state, 24) for state in states] * 5,
+            "all about a picture": [partial(known_of, catalog, content) for content in contents],
+            "its faces": [partial(faces_of, catalog.connection, content) for content in contents],
+            "names of all, worst first": [
+                partial(list_pictures_of, catalog, "all", flag) for flag in ("small", "grey")
+            ],
+            "give a label": [partial(give_label, catalog, content, "kept", "yes") for content in contents],
+            "summary": [partial(count_pictures, catalog)] * 3,
+        }
+        return {what: _milliseconds(asked) for what, asked in questions.items()}
+
+
+def _milliseconds(questions: list[Callable[[], Any]]) -> dict[str, float]:
+    took, processor = [], []
+    for ask in questions:
+        began, worked = time.perf_counter(), time.process_time()
+        ask()
+        took.append(1000 * (time.perf_counter() - began))
+        processor.append(1000 * (time.process_time() - worked))
+    return {
+        "median": round(float(np.median(took)), 2),
+        "p95": round(float(np.percentile(took, 95)), 2),
+        "processor_p95": round(float(np.percentile(processor, 95)), 2),
+    }
 
 
 def searching(count: int) -> dict[str, Any]:
@@ -105,7 +160,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--faces", action="store_true")
     parser.add_argument("--hashes", type=int)
+    parser.add_argument("--rows", type=int)
     given = parser.parse_args()
+    if given.rows:
+        with tempfile.TemporaryDirectory() as temporary:
+            print(json.dumps(measured(asking, Path(temporary, "catalog.db"), given.rows)))
+        return
     if given.hashes:
         print(json.dumps(measured(searching, given.hashes)))
         return

@@ -20,7 +20,7 @@ from torch import Tensor
 from upimagine.data.folder import list_pictures
 from upimagine.data.tiles import low_plane
 from upimagine.errors import UpimagineError
-from upimagine.guide.faces import FaceGuide
+from upimagine.guide.kinds import guide_named
 from upimagine.make.stages import render_settings
 from upimagine.make.walk import find_recipe
 from upimagine.measure.enlargement import Enlarger, evaluate
@@ -35,7 +35,7 @@ from upimagine.render.enlarge import enlarge as enlarge_tiled
 def through_model(model: str) -> Enlarger:
     """An enlarger that knows nothing but the small picture: its guide, too, is drawn on that."""
     upscaler = load_upscaler(model)
-    guide = FaceGuide("rgb" if upscaler.guide_channels == 3 else "channels") if upscaler.guide_channels else None
+    guide = guide_named(upscaler.guide_kind)
 
     # Tiles, candidates and blending of `make portrait`.
     stage = next(stage for stage in find_recipe("portrait").stage if isinstance(stage, Enlarge))

@@ -8,19 +8,12 @@ Time is processor time of the training process, all its threads together, on one
 machine does not count. Decoding of the folder, previews, checkpoints and scoring are done outside it or hardly at all.
 The last `--held-out` pictures by name are never trained on. 1,000 unculled samples are judged by `measure.samples`
 against these, beside the training pictures against the same; Fréchet distances are taken at equal counts.
-
-Each finished run is a line of FOLDER/results.jsonl; finished runs are passed over, so the benchmark can be stopped and
-started again. Runs go seed by seed, all objectives with the first seed first.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
-import multiprocessing
-import shutil
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -29,6 +22,7 @@ from statistics import median
 from typing import Any
 
 import torch
+from equal_time import append, finished, fit_for, run_all
 from torch import Tensor
 
 from upimagine import pixels
@@ -42,7 +36,6 @@ from upimagine.train.dcgan import DcganSettings, DcganTask
 from upimagine.train.engine import Engine
 from upimagine.train.fastgan import FastganSettings, FastganTask
 from upimagine.train.grid import picture_grid
-from upimagine.train.loop import fit
 from upimagine.train.objectives import KINDS
 from upimagine.train.settings import LoopSettings
 from upimagine.train.squares import decode_squares
@@ -90,7 +83,7 @@ class Plan:
 def train(name: str, seed: int, plan: Plan, pictures: Decoded, run: Path) -> dict[str, float]:
     """Train until the processor has worked so many seconds for this process; gives back what was reached."""
     settings = LoopSettings(
-        kimg=100_000,  # the clock ends it, as Ctrl-C would: the step is finished and the model written
+        kimg=100_000,  # the clock ends it
         batch=_BATCH,
         seed=seed,
         precision=plan.precision,
@@ -99,13 +92,11 @@ def train(name: str, seed: int, plan: Plan, pictures: Decoded, run: Path) -> dic
         preview_kimg=100_000,
         checkpoint_minutes=1e6,
     )
-    signal.signal(signal.SIGPROF, lambda number, frame: signal.raise_signal(signal.SIGINT))
-    began, began_wall = time.process_time(), time.monotonic()
-    signal.setitimer(signal.ITIMER_PROF, plan.seconds)
-    outcome = fit(CASES[name](pictures, seed), settings, run)
+    began_wall = time.monotonic()
+    outcome, spent = fit_for(plan.seconds, CASES[name](pictures, seed), settings, run)
     return {
         "kimg": outcome.shown / 1000,
-        "processor_s": round(time.process_time() - began, 1),
+        "processor_s": round(spent, 1),
         "wall_s": round(time.monotonic() - began_wall, 1),
     }
 
@@ -127,7 +118,6 @@ def run_one(name: str, seed: int, plan: Plan) -> None:
     kept = len(pictures.pictures) - plan.held_out
     rows = to_float(torch.stack(pictures.pictures))
     run = plan.out / f"{name}-{seed}"
-    shutil.rmtree(run, ignore_errors=True)  # begun by a process that was stopped
     shown = Decoded(pictures.pictures[:kept], pictures.labels[:kept], pictures.paths[:kept], [])
     result: dict[str, Any] = {"name": name, "seed": seed, **plan.identity(), "training": kept}
     try:
@@ -135,20 +125,7 @@ def run_one(name: str, seed: int, plan: Plan) -> None:
         result |= judge(run, plan, rows[:kept], rows[kept:], plan.out / f"{name}-{seed}.png")
     except UpimagineError as error:  # diverged: that, too, is a result
         result["failed"] = str(error)
-    with (plan.out / "results.jsonl").open("a") as file:
-        file.write(json.dumps(result) + "\n")
-
-
-def finished(out: Path) -> list[dict[str, Any]]:
-    """Results so far; a line cut short by a kill is no result."""
-    results = []
-    path = out / "results.jsonl"
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            results.append(json.loads(line))
-        except json.JSONDecodeError:
-            print(f"passed over in {path}: {line[:60]}", file=sys.stderr)
-    return results
+    append(plan.out, result)
 
 
 def table(out: Path) -> str:
@@ -204,33 +181,13 @@ def main() -> int:
         if not args.table:
             if args.portraits is None or args.vgg is None:
                 parser.error("a folder of pictures and --vgg are needed")
-            args.out.mkdir(parents=True, exist_ok=True)
             plan = Plan(args.portraits, args.vgg, args.out, args.seconds, args.held_out, args.precision)
-            run_all(args.only or list(CASES), args.seeds, plan)
+            run_all(run_one, args.only or list(CASES), args.seeds, plan)
         print(table(args.out))
     except UpimagineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def run_all(names: list[str], seeds: int, plan: Plan) -> None:
-    """Whatever has no result yet, seed by seed."""
-    done = finished(plan.out)
-    if any(r[key] != value for r in done for key, value in plan.identity().items()):
-        raise UpimagineError(f"{plan.out} holds results of other settings; choose another --out")
-    have = {(r["name"], r["seed"]) for r in done}
-    fresh = multiprocessing.get_context("spawn")
-    for seed in range(seeds):
-        for name in names:
-            if (name, seed) in have:
-                continue
-            print(f"{time.strftime('%H:%M')} {name}, seed {seed}", flush=True)
-            process = fresh.Process(target=run_one, args=(name, seed, plan))
-            process.start()
-            process.join()
-            if process.exitcode:
-                raise UpimagineError(f"{name}, seed {seed} ended with {process.exitcode}; start again to go on")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
 """The render engine against its promises: exactness, seams, memory, time, kills, memory that runs out.
 
-    python benchmarks/render.py [exact] [seams --pictures FOLDER] [memory] [linear] [outside] [speed] [kills] [oom]
+    python benchmarks/render.py [exact] [memory] [linear] [bigtiff] [outside] [speed] [kills] [oom]
+    python benchmarks/render.py seams choice --pictures FOLDER
 
-Without names all are run but `seams`, which needs large pictures (the last 12 of the folder are used). Run it on an
-otherwise idle machine. Nets are toys, untrained, of the shapes of RRDBNet and SRResNet, but for `seams` and `outside`.
+Without names all of the first line are run; those of the second need large pictures (the last of the folder are used).
+Run it on an otherwise idle machine. Nets are toys but for `seams`, `choice`, `outside` and `kills`.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import os
@@ -24,6 +26,9 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from render_bigtiff import bigtiff
+from render_choice import choice
+from render_toys import Net, rrdb, srresnet
 from torch import Tensor, nn
 
 from upimagine import pixels
@@ -36,69 +41,6 @@ from upimagine.models.loaded import load_upscaler
 from upimagine.pixels.resizing import resize_antialiased
 from upimagine.recipe import Enlarge
 from upimagine.render.enlarge import MemorySink, Settings, enlarge
-
-
-class Dense(nn.Module):
-    """Residual-in-residual dense block of RRDBNet (Wang et al. 2018, 1809.00219)."""
-
-    def __init__(self, width: int, growth: int) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList(
-            nn.ModuleList(
-                nn.Conv2d(width + layer * growth, growth if layer < 4 else width, 3, 1, 1) for layer in range(5)
-            )
-            for _ in range(3)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        start = x
-        for layers in self.blocks:
-            seen = [x]
-            for layer in list(layers)[:-1]:
-                seen.append(F.leaky_relu(layer(torch.cat(seen, 1)), 0.2))
-            x = x + 0.2 * layers[-1](torch.cat(seen, 1))
-        return start + 0.2 * x
-
-
-class Residual(nn.Module):
-    """Of SRResNet, without batch norm."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.Conv2d(width, width, 3, 1, 1), nn.PReLU(), nn.Conv2d(width, width, 3, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.layers(x)
-
-
-class Net:
-    """A module as an upscaler with a finite radius."""
-
-    guide_channels, align_px = 0, 1
-
-    def __init__(self, module: nn.Module, radius_px: int | None, window_px: int, scale: int = 4) -> None:
-        self.module = module.eval().to(memory_format=torch.channels_last)
-        self.radius_px, self.window_px, self.scale = radius_px, window_px, scale
-
-    def upscale(self, tiles: Tensor) -> Tensor:
-        return self.module(tiles.to(next(self.module.parameters()).dtype)).float()
-
-
-def rrdb(blocks: int = 6, width: int = 64, growth: int = 32) -> nn.Module:
-    torch.manual_seed(0)
-    ends = [nn.Upsample(scale_factor=2), nn.Conv2d(width, width, 3, 1, 1), nn.LeakyReLU(0.2)]
-    more = [nn.Upsample(scale_factor=2), nn.Conv2d(width, width, 3, 1, 1), nn.LeakyReLU(0.2)]
-    body = [Dense(width, growth) for _ in range(blocks)]
-    return nn.Sequential(nn.Conv2d(3, width, 3, 1, 1), *body, *ends, *more, nn.Conv2d(width, 3, 3, 1, 1))
-
-
-def srresnet(blocks: int = 4, width: int = 32) -> nn.Module:
-    torch.manual_seed(0)
-    ups = [nn.Conv2d(width, 4 * width, 3, 1, 1), nn.PixelShuffle(2), nn.PReLU()]
-    more = [nn.Conv2d(width, 4 * width, 3, 1, 1), nn.PixelShuffle(2), nn.PReLU()]
-    body = [Residual(width) for _ in range(blocks)]
-    return nn.Sequential(nn.Conv2d(3, width, 9, 1, 4), *body, *ups, *more, nn.Conv2d(width, 3, 9, 1, 4))
-
 
 # One-sided radii in low-res pixels: every 3x3 is 1 (15 a dense block), after two doublings a quarter, a 9x9 four.
 RADII = {"RRDB, 2 blocks": (lambda: rrdb(2, 16, 8), 33), "SRResNet, 4 blocks": (srresnet, 17)}
@@ -128,11 +70,11 @@ def exact() -> None:
             print(f"exact: {name}, {width}x{height}: {worst[True]:.1e} with oneDNN, {worst[False]:.1e} without")
 
 
-def seams(folder: Path, last: int, blends: tuple[str, ...] = ("feather", "cut", "multiband")) -> None:
+def seams(paths: list[Path], blends: tuple[str, ...] = ("feather", "cut", "multiband")) -> None:
     upscaler, guide = load_upscaler("portrait-x8"), FaceGuide("rgb")
     for blend in blends:
         found = []
-        for path in list_pictures([folder])[-last:]:
+        for path in paths:
             truth = pixels.read(path).pixels[None]
             side = min(truth.shape[2:]) // 24 * 24
             low = low_plane(truth[:, :, :side, :side])
@@ -263,12 +205,12 @@ from pathlib import Path
 from upimagine.make.machine import settle
 from upimagine.make.picture import enlarge
 print("begun", flush=True)
-enlarge(Path(sys.argv[1]), Path(sys.argv[2]), to_px=2048, models=("detail-x8",), machine=settle(threads=2),
-        save_every_s=0)
+enlarge(Path(sys.argv[1]), Path(sys.argv[2]), to_px=1024, models=("detail-x8",),
+        machine=settle(threads=int(sys.argv[3])), save_every_s=0)
 """
 
 
-def kills(count: int = 20) -> None:
+def kills(threads: int, count: int = 20) -> None:
     chance = random.Random(1)
     with tempfile.TemporaryDirectory() as folder:
         photo = Path(folder) / "photo.png"
@@ -276,7 +218,7 @@ def kills(count: int = 20) -> None:
 
         def begin(out: Path) -> subprocess.Popen[str]:
             process = subprocess.Popen(
-                [sys.executable, "-c", ENLARGE, str(photo), str(out)], stdout=subprocess.PIPE, text=True
+                [sys.executable, "-c", ENLARGE, str(photo), str(out), str(threads)], stdout=subprocess.PIPE, text=True
             )
             assert process.stdout is not None
             process.stdout.readline()
@@ -299,48 +241,65 @@ def kills(count: int = 20) -> None:
         print(f"kills: {same} of {count} ended in the same bytes")
 
 
+class Failing(Net):
+    """Runs out of memory on the tile whose first pixel has a value, so many times; notes the first pixels it sees."""
+
+    mark, times = math.nan, 0.0
+
+    def __init__(self, module: nn.Module, radius_px: int | None) -> None:
+        super().__init__(module, radius_px, 8)
+        self.seen: dict[float, None] = {}
+
+    def upscale(self, tiles: Tensor) -> Tensor:
+        marks = tiles[:, 0, 0, 0].tolist()
+        self.seen |= dict.fromkeys(marks)
+        if self.times > 0 and self.mark in marks:
+            self.times -= 1
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+        return super().upscale(tiles)
+
+
 def oom() -> None:
-    low = picture(40, 52)
-    right = render(low, Net(srresnet(), 17, 8), Settings(batch_tiles=4))
-    whole, clear = 0, 0
-    attempts = 60
-    for at in range(attempts):
-        net = Net(srresnet(), 17, 8)
-        plain, calls = net.upscale, [0]
-
-        def failing(
-            tiles: Tensor, at: int = at, plain: Callable[[Tensor], Tensor] = plain, calls: list[int] = calls
-        ) -> Tensor:
-            calls[0] += 1
-            if at % 3 == 2 and calls[0] > at:  # from here on no tile fits
-                raise MemoryError
-            if calls[0] == at + 1:
-                raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
-            return plain(tiles)
-
-        net.upscale = failing  # type: ignore[method-assign]
-        try:
-            whole += bool(torch.allclose(render(low, net, Settings(batch_tiles=4)), right, atol=1e-6))
-        except UpimagineError as error:
-            clear += "out of memory" in str(error)
-    print(f"oom: {attempts} injections: {whole} pictures right, {clear} clear errors, {attempts - whole - clear} wrong")
+    low, settings = picture(48, 40), Settings(stride_px=8, batch_tiles=4)
+    for name, radius_px in (("exact", 9), ("inventive", None)):
+        net = Failing(srresnet(1, 4), radius_px)
+        right = render(low, net, settings)
+        tiles = list(net.seen)
+        whole, clear = 0, 0
+        for mark, times in itertools.product(tiles, (1, math.inf)):
+            net.mark, net.times = mark, times
+            try:
+                whole += bool(torch.allclose(render(low, net, settings), right, atol=1e-6))
+            except UpimagineError as error:
+                clear += "out of memory" in str(error)
+        wrong = 2 * len(tiles) - whole - clear
+        print(
+            f"oom: {name}, each of {len(tiles)} tiles as shown, once and for good: {whole} pictures right, {clear} "
+            f"clear errors, {wrong} wrong"
+        )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", default=["exact", "memory", "linear", "outside", "speed", "kills", "oom"])
-    parser.add_argument("--pictures", type=Path, help="folder of large pictures, for seams")
+    parser.add_argument(
+        "what", nargs="*", default=["exact", "memory", "linear", "bigtiff", "outside", "speed", "kills", "oom"]
+    )
+    parser.add_argument("--pictures", type=Path, help="folder of large pictures, for seams and choice")
     parser.add_argument("--last", type=int, default=12)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     for what in args.what:
-        if what == "seams":
-            seams(args.pictures, args.last)
-        elif what in ("memory", "linear"):
-            {"memory": memory, "linear": linear}[what](args.threads)
+        if what in ("seams", "choice"):
+            if args.pictures is None:
+                parser.error(f"{what} needs --pictures")
+            {"seams": seams, "choice": choice}[what](list_pictures([args.pictures])[-args.last :])
+        elif what == "bigtiff":
+            bigtiff(Path.cwd())
+        elif what in ("memory", "linear", "kills"):
+            {"memory": memory, "linear": linear, "kills": kills}[what](args.threads)
         else:
-            {"exact": exact, "outside": outside, "speed": speed, "kills": kills, "oom": oom}[what]()
+            {"exact": exact, "outside": outside, "speed": speed, "oom": oom}[what]()
     return 0
 
 

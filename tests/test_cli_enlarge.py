@@ -10,9 +10,11 @@ import pytest
 import pyvips
 import tifffile
 from PIL import Image, ImageCms
+from torch import Tensor
 
 from upimagine import pixels
 from upimagine.cli import main
+from upimagine.models.loaded import LoadedUpscaler
 from upimagine.render.candidates import Variant
 from upimagine.render.plan import plan_tiles
 from upimagine.render.seams import NO_SEAMS
@@ -64,6 +66,25 @@ def test_a_paper_too_large_for_the_picture_is_told(
     assert "only resampled" in capsys.readouterr().err
 
 
+def test_what_is_wrong_with_the_paper_or_beside_the_result_is_told_before_the_work(
+    photo: Path, models: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def work(self: LoadedUpscaler, tiles: Tensor) -> Tensor:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LoadedUpscaler, "upscale", work)
+    arguments = ["enlarge", str(photo), "--with", str(models["detail"]), "-o", str(tmp_path / "a.png"), "--cm", "12"]
+    assert main(arguments) == 130
+    assert "only resampled" in capsys.readouterr().err
+    (tmp_path / "a.pdf").write_bytes(b"precious")
+    assert main([*arguments, "--sheet"]) == 1, "not a tile was made"
+    assert "a.pdf exists" in capsys.readouterr().err
+    assert main([*arguments[:4], "-o", str(tmp_path / "a.dzi"), "--sheet"]) == 1
+    assert "--sheet is made from a file for print" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["a.pdf", "in.png"]
+
+
 def test_patterns_name_pictures_and_one_that_matches_nothing_is_told(
     photo: Path, models: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -75,9 +96,91 @@ def test_patterns_name_pictures_and_one_that_matches_nothing_is_told(
     assert "no file matches" in capsys.readouterr().err
 
 
+def test_a_batch_passes_over_what_fails_and_says_so(
+    photo: Path, models: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    many, out, model = tmp_path / "many", tmp_path / "out", str(models["detail"])
+    many.mkdir()
+    for name in ("a", "c"):
+        (many / f"{name}.png").write_bytes(photo.read_bytes())
+    Image.new("RGB", (64, 48), "white").save(many / "b.png")
+    (many / "d.png").write_bytes(photo.read_bytes()[:200])
+    plain = LoadedUpscaler.upscale
+
+    def short_of_memory(self: LoadedUpscaler, tiles: Tensor) -> Tensor:
+        if bool((tiles > 0.99).all()):  # the white picture fits nowhere
+            raise MemoryError
+        return plain(self, tiles)
+
+    monkeypatch.setattr(LoadedUpscaler, "upscale", short_of_memory)
+    arguments = ["enlarge", str(many), "--with", model, "--to", "128", "-o", str(out), "--json"]
+    assert main(arguments) == 3
+    told = capsys.readouterr()
+    lines = told.err.splitlines()
+    assert f"{many / 'b.png'}: out of memory on tile row 1" in lines[0]
+    assert str(many / "d.png") in lines[1]
+    assert lines[-1] == f"upimagine enlarge: 2 of 4 done; passed over: {many / 'b.png'}, {many / 'd.png'}"
+    assert [Path(each["path"]).name for each in json.loads(told.out)["enlarged"]] == ["a-128.png", "c-128.png"]
+    assert sorted(path.name for path in out.iterdir()) == ["a-128.png", "c-128.png"]
+    before = [path.stat().st_mtime_ns for path in sorted(out.iterdir())]
+    assert main(arguments) == 3, "the same command goes on: what is there is kept, what failed is tried again"
+    told = capsys.readouterr()
+    assert "0 of 4 done; 2 kept that were there (--overwrite makes them anew); passed over: " in told.err
+    assert json.loads(told.out)["there"] == [str(out / "a-128.png"), str(out / "c-128.png")]
+    assert [path.stat().st_mtime_ns for path in sorted(out.iterdir())] == before
+    for bad in ("b", "d"):
+        (many / f"{bad}.png").unlink()
+    assert main(arguments) == 0
+
+
+def test_a_folder_s_results_are_no_pictures_of_the_next_run(
+    photo: Path, models: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    (tmp_path / "many").mkdir()
+    photo.rename(tmp_path / "many" / "a.png")
+    monkeypatch.chdir(tmp_path / "many")
+    for given, format_, name in (("../many", "tif", "a-128.tif"), (".", "jpg", "a-128.jpg")):
+        arguments = ["enlarge", given, "--with", str(models["detail"]), "--to", "128", "--format", format_]
+        assert [main(arguments), main(arguments)] == [0, 0]
+        assert f"many-128/{name}  128x85" in capsys.readouterr().out
+    assert [path.name for path in Path().iterdir()] == ["a.png"]
+    assert sorted(path.name for path in Path("../many-128").iterdir()) == ["a-128.jpg", "a-128.tif"]
+    assert main(["enlarge", "a.png", "--format", "tif", "-o", "b.png"]) == 1
+    assert "leave --format away" in capsys.readouterr().err
+
+
+def test_a_batch_ended_by_ctrl_c_tells_what_it_did(
+    photo: Path, models: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    other = tmp_path / "other.png"
+    Image.new("RGB", (64, 48), "white").save(other)
+    plain = LoadedUpscaler.upscale
+
+    def interrupted(self: LoadedUpscaler, tiles: Tensor) -> Tensor:
+        if bool((tiles > 0.99).all()):
+            raise KeyboardInterrupt
+        return plain(self, tiles)
+
+    monkeypatch.setattr(LoadedUpscaler, "upscale", interrupted)
+    out = tmp_path / "out"
+    assert (
+        main(["enlarge", str(photo), str(other), "--with", str(models["detail"]), "--to", "128", "-o", str(out)]) == 130
+    )
+    told = capsys.readouterr()
+    assert "in-128.png  128x85" in told.out
+    assert "1 of 2 done" in told.err
+    assert [path.name for path in out.iterdir()] == ["in-128.png"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["--to", "4000000", "-o", "a.tif"], "the disk is too full"),
+        (["--to", "80000", "-o", "a.jpg"], "JPEG ends at 65500"),
+        (["--with", "nothing-x8"], "nothing-x8"),
         (["--stride", "0"], "--stride 0 cannot work"),
         (["--passes", "0"], "--passes 0 cannot work"),
         (["--growth", "0.5"], "--growth 0.5 cannot work"),
@@ -114,4 +217,5 @@ def test_the_map_of_winners_shows_each_tile_in_its_candidates_colour() -> None:
             alike = [(r, c) for r in range(2) for c in range(3) if (fields[:, r, c] == fields[:, row, col]).all()]
             assert all(winners[r][c] == winners[row][col] for r, c in alike)
             assert len(alike) == 2
-    assert tell_winners(report) == "plain 33%, mirrored 33%, contrast 1.1 grain 4 33%"
+    told = "plain 33% (#8c8c8c), mirrored 33% (#e65050), contrast 1.1 grain 4 33% (#50e6e6)"
+    assert tell_winners(report) == told

@@ -59,7 +59,7 @@ def test_people_get_a_table_of_flags(folder: Path, tmp_path: Path, capsys: pytes
     assert main(["prepare", str(folder), "--into", str(tmp_path / "c.db"), "--no-faces"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{tmp_path / 'c.db'}: 4 pictures, 3 clean"
-    assert any(line.split()[:5] == ["blurred", "1", "blur", "above", "0.7"] for line in lines)
+    assert any(line.split()[:5] == ["blurred", "1", "blur", "above", "0.64"] for line in lines)
 
 
 def test_exit_codes_tell_of_pictures_that_were_passed_over(

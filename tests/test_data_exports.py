@@ -19,7 +19,7 @@ from planted import SPOILT, scaled, sound
 from upimagine.data.catalog import Catalog
 from upimagine.data.labelling import give_label
 from upimagine.data.links import link_pictures
-from upimagine.data.records import Record, clean_paths, records
+from upimagine.data.records import Record, picture_paths, records
 from upimagine.data.scan import scan
 from upimagine.data.tables import export_table
 from upimagine.data.thresholds import flag_states
@@ -62,7 +62,7 @@ def test_records_are_all_clean_or_flagged(catalog: Catalog) -> None:
     assert names(records(catalog)) == ["0.jpg", "1.jpg", "2.jpg", "copy.jpg", NAME, "soft.jpg"]
     assert names(records(catalog, "clean")) == ["0.jpg", "1.jpg", "2.jpg"]
     assert names(records(catalog, "flagged")) == ["copy.jpg", NAME, "soft.jpg"]
-    assert [path.name for path in clean_paths(catalog)] == ["0.jpg", "1.jpg", "2.jpg"]
+    assert [path.name for path in picture_paths(catalog, "clean")] == ["0.jpg", "1.jpg", "2.jpg"]
     flags = {Path(record.path).name: record.flags for record in records(catalog)}
     assert flags["copy.jpg"] == ("duplicate",)
     assert "blurred" in flags["soft.jpg"]

@@ -17,13 +17,13 @@ from upimagine.data.flags import FLAGS
 from upimagine.data.look import Look, look
 from upimagine.data.measures import measure
 from upimagine.data.phash import perceptual_hash
-from upimagine.data.quality.blocks import blocks
+from upimagine.data.quality.blocks import block_step
 from upimagine.data.quality.blur import blur
 from upimagine.data.quality.colourfulness import colourfulness
 from upimagine.data.quality.detail import detail
-from upimagine.data.quality.drawing import drawing
+from upimagine.data.quality.drawing import drawn
 from upimagine.data.quality.exposure import clipped, highlights
-from upimagine.data.quality.faces import turn
+from upimagine.data.quality.faces import features, turn
 from upimagine.data.quality.frame import frame
 from upimagine.data.quality.halftone import halftone
 from upimagine.guide.faces import find_face, find_faces
@@ -68,13 +68,16 @@ def test_planted_faults_are_flagged(flag: str) -> None:
     assert sum(found) / len(found) >= RECALL.get(flag, 0.9)
 
 
-# Faults that bring others with them: what is drawn, printed or burnt out hides faces; boards and frames are drawn.
+# Faults that bring others with them: what is drawn, printed or burnt out hides faces; boards and frames are drawn; the
+# worst quality leaves few levels, the dark little colour; flat colours may be white; a screen meets the blocks.
 FOLLOW = {
     "blurred": {"upscaled", "hidden", "faceless"},
     "upscaled": {"blurred"},
-    "halftone": {"faceless", "hidden"},
-    "drawing": {"faceless", "hidden"},
+    "compressed": {"drawing"},
+    "halftone": {"faceless", "hidden", "compressed"},
+    "drawing": {"faceless", "hidden", "overexposed"},
     "overexposed": {"faceless", "hidden", "drawing", "compressed"},
+    "underexposed": {"grey"},
     "hidden": {"faceless", "turned", "drawing"},
     "framed": {"drawing"},
 }
@@ -135,15 +138,15 @@ def test_blocks_are_found_at_every_phase_and_a_single_edge_is_none() -> None:
     chance = np.random.default_rng(0)
     plain = chance.normal(128, 1, (64, 64)).astype(np.float32)
     grid = plain + np.kron(chance.normal(0, 6, (8, 8)), np.ones((8, 8))).astype(np.float32)
-    flat = blocks(plain)
-    assert flat is not None and flat < 1.4
+    flat = block_step(plain)
+    assert flat is not None and flat < 0.5
     for shift in range(8):
-        found = blocks(np.roll(grid, (shift, shift), (0, 1)))
+        found = block_step(np.roll(grid, (shift, shift), (0, 1)))
         assert found is not None and found > 3
     edge = plain.copy()
     edge[:, 24:] += 100
     edge[24:] += 100
-    assert blocks(edge) == pytest.approx(flat, rel=0.2)
+    assert block_step(edge) == pytest.approx(flat, abs=0.1)
 
 
 def test_noise_has_full_detail_and_its_enlargement_little() -> None:
@@ -152,6 +155,16 @@ def test_noise_has_full_detail_and_its_enlargement_little() -> None:
     assert sharp is not None and soft is not None
     assert sharp > 1
     assert soft < FLAGS["upscaled"].threshold
+
+
+@pytest.mark.parametrize("times", [2, 3, 4])
+def test_repeated_pixels_are_an_enlargement_and_blocks_of_jpeg_are_none(portraits: list[Rgb8], times: int) -> None:
+    for picture in portraits[:4]:
+        small = scaled(picture, 1 / times)
+        large = saved(np.kron(small, np.ones((times, times, 1), np.uint8)), 90)
+        assert detail(seen(large).grey) == 0
+        blocky = detail(seen(saved(picture, 10)).grey)
+        assert blocky is not None and blocky > 0
 
 
 def test_a_screen_of_dots_stands_out_at_any_angle_and_stripes_along_the_axes_do_not() -> None:
@@ -178,12 +191,37 @@ def test_a_frame_ends_at_once_and_a_backdrop_does_not() -> None:
     assert frame(np.full((50, 50, 3), 9, np.uint8)) == 0
 
 
-def test_flat_areas_with_hard_outlines_are_a_drawing_and_ramps_are_none() -> None:
+def colours(grey: np.ndarray) -> Rgb8:
+    return np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def test_hard_outlines_or_few_levels_are_a_drawing_and_ramps_are_none() -> None:
     squares = np.kron(np.indices((4, 4)).sum(axis=0) % 2 * 200, np.ones((20, 20))).astype(np.float32)
-    assert drawing(squares) > 0.5
-    ramp = np.tile(np.linspace(0, 255, 64, dtype=np.float32), (64, 1))
-    assert drawing(ramp) == 0
-    assert drawing(np.zeros((64, 64), np.float32)) == 0
+    assert drawn(colours(squares), squares) == 1
+    ramp = np.tile(np.arange(256, dtype=np.float32), (64, 1))
+    assert drawn(colours(ramp), ramp) < 0.5
+    blank = np.zeros((64, 64), np.float32)
+    assert drawn(colours(blank), blank) == 0
+    noise = np.random.default_rng(0).normal(128, 40, (64, 64)).astype(np.float32)
+    assert drawn(colours(noise), noise) < 0.5
+    levels = (noise // 40 * 40).astype(np.float32)
+    assert drawn(colours(levels), noise) > 0.9, "few levels, whatever the edges"
+
+
+def test_features_fade_behind_glasses_and_masks(portraits: list[Rgb8]) -> None:
+    for picture in portraits[:4]:
+        face = find_face(seen(picture).small_pixels)
+        assert face is not None
+        points = face.points68
+        free = features(picture, points)
+        assert free is not None and free > FLAGS["hidden"].threshold
+        for covered in (slice(36, 48), slice(48, 60)):
+            (top, left), (bottom, right) = points[covered].min(axis=0), points[covered].max(axis=0)
+            behind = picture.copy()
+            behind[int(top) - 9 : int(bottom) + 9, int(left) - 9 : int(right) + 9] = (30, 30, 40)
+            hidden = features(behind, points)
+            assert hidden is not None and hidden < free / 2
+    assert features(portraits[0], np.full((68, 2), 50, np.float32)) is None, "a point is no face"
 
 
 def test_turn_is_nought_for_a_symmetric_face_and_the_same_when_mirrored_or_tilted() -> None:

@@ -348,7 +348,7 @@ def test_training_takes_the_clean_pictures_of_a_catalog(folder: Path, catalog: C
     set_threshold(catalog, "upscaled", None)
     assert folder / "tiny.jpg" in taken(catalog.path)
     set_threshold(catalog, "small", 5000)
-    with pytest.raises(UpimagineError, match="no picture without a flag"):
+    with pytest.raises(UpimagineError, match="holds no picture that is good"):
         taken(catalog.path)
 
 

@@ -16,7 +16,8 @@ from upimagine.models.file import load_model_file
 from upimagine.models.loaded import load_upscaler
 from upimagine.nets.enhance import Autoencoder, CodeDiscriminator, EnhanceGan, PictureDiscriminator, Refiner
 from upimagine.train.checkpoint import load_checkpoint
-from upimagine.train.enhance import EnhanceSettings, make_enhance_task
+from upimagine.train.engine import Engine
+from upimagine.train.enhance import EnhanceSettings, EnhanceTask, make_enhance_task
 from upimagine.train.loop import fit
 from upimagine.train.settings import LoopSettings
 
@@ -56,6 +57,16 @@ def test_a_new_refiner_changes_nothing() -> None:
     chain = EnhanceGan(8, width=3, code_dim=4).eval()
     made = chain.enhance(torch.randn(2, 3, 8, 8).clamp(-1, 1))
     assert torch.equal(made.pictures[2], made.pictures[1])
+
+
+def test_a_new_decoder_draws_no_chequerboard() -> None:
+    torch.manual_seed(0)
+    deconvolutions = [layer for layer in Autoencoder(8, 32, 4, 8).decoder if isinstance(layer, nn.ConvTranspose2d)]
+    assert len(deconvolutions) == 3
+    for layer in deconvolutions:
+        even = layer(torch.randn(1, layer.in_channels, 1, 1).expand(-1, -1, 6, 6))[:, :, 2:-2, 2:-2]
+        torch.testing.assert_close(even, even[:, :, :1, :1].expand_as(even))
+        assert layer(torch.randn(1, layer.in_channels, 6, 6)).std() > 0.1, "and yet it does something"
 
 
 def test_a_frozen_model_keeps_its_weights_and_its_statistics() -> None:
@@ -109,6 +120,23 @@ def test_each_stage_trains_its_own_model_alone(chain: dict[str, Path]) -> None:
     assert equal(b["a"], c["a"])
     assert equal(b["b"], c["b"])
     assert not any(equal(c[name], joint[name]) for name in "abc"), "the joint stage trains all three"
+
+
+def test_the_joint_stage_is_gentle_to_what_was_begun_before_and_may_have_an_adversary(
+    faces: Path, chain: dict[str, Path]
+) -> None:
+    def begun(**changes: object) -> EnhanceTask:
+        settings = dataclasses.replace(TINY, stage="joint", init_from=chain["b"], **changes)  # type: ignore[arg-type]
+        return make_enhance_task([faces], settings, 0, lambda path, reason: None)(Engine(LOOP))
+
+    task = begun()
+    rates = [group["lr"] for group in task.phases[-1].optimizer.param_groups]
+    assert rates == pytest.approx([2e-5, 2e-5, 2e-4]), "C is new"
+    assert "discriminator" not in task.nets, "as in the post"
+    task = begun(joint_gan_weight=0.1)
+    assert [phase.name for phase in task.phases] == ["code_a", "code_b", "discriminator", "generator"]
+    batch = task.batch(0, 4)
+    assert "adversarial" in task.loss("generator", batch, task.forward(batch, 0), 0)[1]
 
 
 def test_a_model_is_an_upscaler_of_four(chain: dict[str, Path]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,11 +24,12 @@ from upimagine.nets.fastgan import (
     FastganDiscriminator,
     FastganGenerator,
     SkipExcitation,
+    UpConv,
     _Noise,
-    _UpConv,
     crop_each,
 )
 from upimagine.nets.vgg import Vgg16Features
+from upimagine.train.ada import Ada
 from upimagine.train.engine import Engine
 from upimagine.train.fastgan import FastganSettings, FastganTask, make_fastgan_task
 from upimagine.train.loop import Outcome, fit
@@ -119,7 +121,7 @@ def test_other_sizes_are_refused() -> None:
 
 
 def test_the_fused_enlargement_equals_its_two_parts() -> None:
-    layer, x = _UpConv(5, 7), torch.randn(2, 5, 6, 6)
+    layer, x = UpConv(5, 7), torch.randn(2, 5, 6, 6)
     plain = F.conv2d(F.interpolate(x, scale_factor=2), layer.weight.transpose(0, 1).flip(2, 3), padding=1)
     torch.testing.assert_close(layer(x), plain)
 
@@ -243,10 +245,22 @@ def test_what_was_painted_may_be_compared_by_features(pictures: Path, tmp_path: 
     assert task.settings()["perceptual"] == "vgg.safetensors", "a path tells of its maker's folders"
 
 
-def test_training_resumes_to_the_bit_and_its_model_makes_pictures(pictures: Path, tmp_path: Path) -> None:
-    straight = train(pictures, tmp_path / "straight", 0.016)
+@pytest.mark.parametrize(
+    "varied",
+    [
+        {},
+        {"coarse_weight": 10.0},
+        {"anchor_weight": 10.0},
+        {"ada": True, "hold_out": 0.3, "gamma": 1.0, "gamma_every": 3},
+    ],
+)
+def test_training_resumes_to_the_bit_and_its_model_makes_pictures(
+    pictures: Path, tmp_path: Path, varied: dict[str, Any]
+) -> None:
+    settings = dataclasses.replace(TINY, **varied)
+    straight = train(pictures, tmp_path / "straight", 0.016, settings)
     for kimg in (0.008, 0.016):
-        train(pictures, tmp_path / "twice", kimg)
+        train(pictures, tmp_path / "twice", kimg, settings)
     assert_same_state(tmp_path / "straight", tmp_path / "twice")
     twice = tmp_path / "twice/model.safetensors"
     for one, other in zip(
@@ -264,6 +278,23 @@ def test_training_resumes_to_the_bit_and_its_model_makes_pictures(pictures: Path
     torch.testing.assert_close(alone[0], candidates.pictures[1], rtol=0, atol=1e-5)
 
 
+def test_ada_counts_pictures_not_patches_and_r1_and_the_gauge_are_plotted(pictures: Path) -> None:
+    settings = dataclasses.replace(TINY, ada=True, ada_target=-0.9, ada_kimg=0.1, hold_out=0.25, gamma=2.0)
+    task = make_task(pictures, settings)
+    assert (task.settings()["pictures"], task.settings()["held_out"]) == (9, 3)
+    ada = task.nets["ada"]
+    assert isinstance(ada, Ada)
+    for step in range(4):
+        batch = task.batch(step * 8, 8)
+        loss, plotted = task.loss("discriminator", batch, task.forward(batch, step), step)
+        assert ("r1" in plotted) == (step == 0)
+        assert ("overfitting" in plotted) == (step == 0)
+        if step == 0:
+            held = loss - plotted["rebuilt"] - plotted["loss"]
+            torch.testing.assert_close(held, 8 * 2.0 / 2 * plotted["r1"], rtol=1e-4, atol=1e-5)
+    assert ada.chance == pytest.approx(32 / 100)  # 4 batches of 8 pictures, each of which has 25 logits
+
+
 def test_a_run_may_begin_with_a_model(pictures: Path, tmp_path: Path) -> None:
     first = train(pictures, tmp_path / "first", 0.004)
     settings = dataclasses.replace(TINY, init_from=first.model, learning_rate=1e-9)
@@ -275,6 +306,23 @@ def test_a_run_may_begin_with_a_model(pictures: Path, tmp_path: Path) -> None:
         for one, other in zip(old.parameters(), new.parameters(), strict=True):
             torch.testing.assert_close(other, one, rtol=2e-3, atol=1e-5)  # fp16 in between
     assert after.story["begun_from"]["kimg"] == 0.004
+
+
+def test_stretched_latents_are_not_brought_back_by_the_statistics_of_a_saved_model(
+    pictures: Path, tmp_path: Path
+) -> None:
+    settings = dataclasses.replace(TINY, anchor_weight=10.0)
+    plain, stretched = (make_task(pictures, dataclasses.replace(settings, anchor_stretch=each)) for each in (1.0, 2.0))
+    stretched.nets["generator"].load_state_dict(plain.nets["generator"].state_dict())
+    saved = []
+    for number, task in enumerate((plain, stretched)):
+        task.save_model(tmp_path / f"{number}.safetensors", task.nets["generator"], {})
+        saved.append(load_model_file(tmp_path / f"{number}.safetensors").main.eval())
+    for name, tensor in saved[0].state_dict().items():
+        torch.testing.assert_close(saved[1].state_dict()[name], tensor)
+    latents = torch.randn(4, TINY.latent_dim)
+    one, two = (net.first[0](net.recall(latents)[:, :, None, None]) for net in saved)
+    torch.testing.assert_close(two, 2 * one)
 
 
 def test_a_saved_model_makes_the_same_pictures(tmp_path: Path) -> None:

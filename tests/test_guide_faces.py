@@ -3,6 +3,7 @@ from __future__ import annotations
 import builtins
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -170,8 +171,10 @@ def test_one_picture_at_a_time(small: Tensor) -> None:
             find_faces(wrong)
 
 
-def test_networks_are_made_once() -> None:
+def test_networks_are_made_once_a_thread() -> None:
     assert network("face_landmark.tflite") is network("face_landmark.tflite")
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(network, "face_landmark.tflite").result() is not network("face_landmark.tflite")
 
 
 @pytest.mark.parametrize(("style", "count"), [("rgb", 3), ("channels", 6)])

@@ -13,9 +13,11 @@ from PIL import Image
 from upimagine import pixels
 from upimagine.errors import PictureError, UpimagineError
 from upimagine.make.again import again
+from upimagine.make.latents import latent
 from upimagine.make.machine import settle
 from upimagine.make.picture import enlarge
-from upimagine.make.sampling import latent, make_one, sample, save_samples
+from upimagine.make.samples import save_samples
+from upimagine.make.sampling import make_one, sample
 from upimagine.make.walk import make
 from upimagine.models.loaded import load_generator, load_upscaler
 from upimagine.recipe import Choose, Enlarge, Print, Recipe, Sample, parse_resolved, read_recipe
@@ -50,7 +52,7 @@ def test_noise_to_print_and_the_same_pixels_again(recipe: Recipe, tmp_path: Path
         "recipe.toml",
     ]
     assert len(set(made.chosen)) == 2
-    for path in made.portraits:
+    for path in made.pictures:
         with Image.open(path) as portrait:
             assert portrait.size == (320, 320)
     assert made.print is not None
@@ -61,7 +63,7 @@ def test_noise_to_print_and_the_same_pixels_again(recipe: Recipe, tmp_path: Path
         assert page.tags["XResolution"].value == (300, 1)
     assert read_recipe(tmp_path / "out/recipe.toml") == recipe
 
-    for path in (made.print, *made.portraits):
+    for path in (made.print, *made.pictures):
         copy = path.with_stem("again")
         repeated = again(path, copy, overwrite=True)
         assert repeated.doubts == ()
@@ -93,7 +95,7 @@ def test_the_recipe_in_a_picture_tells_everything(recipe: Recipe, tmp_path: Path
 def test_another_seed_makes_other_pictures(recipe: Recipe, tmp_path: Path) -> None:
     one = make(recipe, tmp_path / "one", machine=MACHINE)
     two = make(recipe, tmp_path / "two", machine=MACHINE, seed=4)
-    assert not torch.equal(pixels.read(one.portraits[0]).pixels, pixels.read(two.portraits[0]).pixels)
+    assert not torch.equal(pixels.read(one.pictures[0]).pixels, pixels.read(two.pictures[0]).pixels)
 
 
 def test_existing_results_are_kept_unless_told_otherwise(recipe: Recipe, tmp_path: Path) -> None:
@@ -191,17 +193,6 @@ def test_models_that_moved_are_found_by_their_hash(recipe: Recipe, models: dict[
         again(tmp_path / "big.png", tmp_path / "no.png")
     again(tmp_path / "big.png", tmp_path / "yes.png", models=(moved,))
     assert torch.equal(pixels.read(tmp_path / "big.png").pixels, pixels.read(tmp_path / "yes.png").pixels)
-
-
-def test_an_interrupted_walk_leaves_nothing_in_the_way(recipe: Recipe, tmp_path: Path) -> None:
-    def interrupt(what: str, done: int, total: int) -> None:
-        if what.startswith("enlarging"):
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        make(recipe, tmp_path / "out", machine=MACHINE, watch=interrupt)
-    assert list((tmp_path / "out").iterdir()) == []
-    make(recipe, tmp_path / "out", machine=MACHINE)
 
 
 def test_a_large_photograph_keeps_what_it_shows(models: dict[str, Path], tmp_path: Path) -> None:

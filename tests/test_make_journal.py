@@ -83,7 +83,7 @@ def test_killed_at_random_instants_it_ends_in_the_same_bytes(
     assert not any(path.exists() for path in files_of(killed))
 
 
-@pytest.mark.parametrize("after", [1, 3, 6])
+@pytest.mark.parametrize("after", [2, 3, 6])  # the first row is chosen when the second is there
 def test_ctrl_c_leaves_what_the_same_call_goes_on_with_and_another_call_begins_anew(
     after: int, photo: Path, models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from upimagine import pixels
 from upimagine.errors import UpimagineError
 from upimagine.make.again import again
+from upimagine.make.chain import scales_of
 from upimagine.make.machine import settle
 from upimagine.make.picture import enlarge
 from upimagine.make.source import open_source
@@ -142,3 +143,11 @@ def test_strict_gives_up_where_seams_show_on_both_grids_and_leaves_nothing(photo
             photo, tmp_path / "strict.png", to_px=1536, models=(str(model),), options=hard, strict=True, machine=MACHINE
         )  # fmt: skip
     assert [path.name for path in tmp_path.iterdir() if "strict" in path.name] == []
+
+
+def test_a_model_that_first_shrinks_the_picture_multiplies_it_by_less(models: dict[str, Path]) -> None:
+    stages: list[tuple[Enlarge, tuple[int, int] | None]] = [
+        (Enlarge(model=str(models["portrait"]), plane_px=96), (768, 1024)),
+        (Enlarge(model=str(models["detail"])), (4096, 5461)),
+    ]
+    assert scales_of(torch.zeros(1, 3, 192, 256), stages, MACHINE) == (4, 8)

@@ -10,6 +10,7 @@ from torch import nn
 from upimagine.nets.dcgan import DcganDiscriminator, DcganGenerator, MinibatchSpread, calibrate_batch_norm
 from upimagine.nets.doubling import double_discriminator, double_generator
 from upimagine.nets.jnet import JNet, JNetDiscriminator, enlarge_smoothly
+from upimagine.nets.norms import GeneratorNorm
 
 
 def count(net: nn.Module) -> int:
@@ -148,3 +149,23 @@ def test_minibatch_spread_tells_sameness_apart_and_judges_alone_when_evaluating(
     net = DcganDiscriminator(64, width=4, minibatch_spread=True).eval()
     pictures = torch.randn(5, 3, 64, 64)
     torch.testing.assert_close(net(pictures)[2:3], net(pictures[2:3]), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("norm", ["batch", "batch-own", "per-sample", "none"])
+def test_every_norm_of_a_generator_lets_the_signal_through_and_judges_no_batch_mates(norm: GeneratorNorm) -> None:
+    torch.manual_seed(0)
+    net, latents = DcganGenerator(64, latent_dim=16, width=8, norm=norm), torch.randn(32, 16)
+    made = net.train()(latents)
+    assert made.std() > 0.02, "N(0, 0.02) without normalisation would give next to nothing"
+    calibrate_batch_norm(net, [latents])
+    net.eval()
+    torch.testing.assert_close(net(latents)[3:4], net(latents[3:4]), atol=1e-4, rtol=1e-3)
+    assert net(latents).std(dim=0).mean() > 0.01, "every latent makes another picture"
+
+
+def test_a_picture_by_its_own_statistics_is_instance_norm_with_learned_gains() -> None:
+    torch.manual_seed(0)
+    own, sample = (DcganGenerator(64, 16, 8, norm=norm).eval() for norm in ("batch-own", "per-sample"))
+    sample.load_state_dict({name: own.state_dict()[name] for name in sample.state_dict()})
+    latents = torch.randn(3, 16)
+    torch.testing.assert_close(own(latents), sample(latents))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from upimagine.errors import UpimagineError
 from upimagine.losses.perceptual import PerceptualLoss
 from upimagine.losses.unit_distance import unit_distance
-from upimagine.nets.vgg import DEFAULT_LAYERS, Vgg16Features, load_vgg16
+from upimagine.nets.vgg import DEFAULT_LAYERS, Vgg16Features, VggFeatures, load_vgg, load_vgg16
 
 
 @pytest.fixture(scope="module")
@@ -90,16 +91,45 @@ def one_line(error: pytest.ExceptionInfo[UpimagineError], path: Path) -> str:
     return message
 
 
-def test_another_network_is_refused(network: Vgg16Features, tmp_path: Path) -> None:
+def test_vgg19_loads_by_its_own_names_and_is_no_measure(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    net = VggFeatures(19)
+    assert [net.layer_index[name] for name in ("relu1_1", "relu3_4", "relu4_4", "relu5_4")] == [1, 17, 26, 35]
+    assert net.block_ends == ("relu1_2", "relu2_2", "relu3_4", "relu4_4")
     path = tmp_path / "vgg19.safetensors"
-    # VGG19 has the same first blocks but a fourth convolution in block 3, hence other numbers behind it.
-    state = {name: t for name, t in network.state_dict().items() if int(name.split(".")[1]) <= 14}
-    state["features.16.weight"] = torch.zeros(256, 256, 3, 3)
-    state["features.19.weight"] = torch.zeros(512, 256, 3, 3)
-    save_file(state, path)
-    with pytest.raises(UpimagineError, match="not VGG16") as error:
+    save_file({name: value.half() for name, value in net.state_dict().items()}, path)
+    loaded = load_vgg(path)
+    assert loaded.depth == 19
+    shown = torch.rand(1, 3, 32, 32)
+    want = net(shown, ["relu5_4"])["relu5_4"]
+    torch.testing.assert_close(loaded(shown, ["relu5_4"])["relu5_4"], want, rtol=2e-2, atol=1e-4)
+    with pytest.raises(UpimagineError, match="not VGG16 but VGG19") as error:
         load_vgg16(path)
+    one_line(error, path)
+
+
+def test_another_network_is_refused(network: Vgg16Features, tmp_path: Path) -> None:
+    path = tmp_path / "vgg11.safetensors"
+    # The same first blocks, but what is deeper has other numbers.
+    state = {name: t for name, t in network.state_dict().items() if int(name.split(".")[1]) <= 14}
+    state["features.18.weight"] = torch.zeros(512, 512, 3, 3)
+    save_file(state, path)
+    with pytest.raises(UpimagineError, match="not VGG16 or VGG19") as error:
+        load_vgg(path)
     assert "features.17.weight" in one_line(error, path)
+    state["features.16.weight"] = torch.zeros(256, 256, 3, 3)  # VGG19, cut short
+    save_file({name: t.clone() for name, t in state.items()}, path)
+    with pytest.raises(UpimagineError, match="not VGG19") as error:
+        load_vgg(path)
+    assert "is missing" in one_line(error, path)
+
+
+def test_a_download_is_opened_only_if_it_is_the_published_one(tmp_path: Path) -> None:
+    path = tmp_path / "vgg16-397923af.pth"
+    torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3)}, path)  # a pickle of anybody's
+    with pytest.raises(UpimagineError, match="SHA-256 begins with") as error:
+        load_vgg(path)
+    assert hashlib.sha256(path.read_bytes()).hexdigest()[:8] in one_line(error, path)
 
 
 def test_wrong_shape_is_refused(network: Vgg16Features, tmp_path: Path) -> None:
@@ -137,7 +167,7 @@ class Doubled(nn.Module):
 
     def __init__(self, network: Vgg16Features) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.block_ends = network, network.block_ends
 
     def forward(self, x: Tensor, layers: tuple[str, ...]) -> dict[str, Tensor]:
         return {name: t * 10**i for i, (name, t) in enumerate(self.network(x, layers).items())}

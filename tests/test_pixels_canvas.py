@@ -105,15 +105,22 @@ def interrupt_when_encoding():  # the half-written file appears beside the outpu
     while not list(path.parent.iterdir()):
         pass
     os.kill(os.getpid(), signal.SIGINT)
-with pixels.Canvas(path, 4096, 2048) as canvas:
-    rows = torch.rand(3, 512, 2048) * 2 - 1
-    for _ in range(8):
-        canvas.write_rows(rows)
-    threading.Thread(target=interrupt_when_encoding).start()
-    try:
-        canvas.commit()
-    except KeyboardInterrupt:
-        print(list(path.parent.iterdir()))
+struck_in_time = False
+while not struck_in_time:  # a busy machine may let the strike come too late
+    path.unlink(missing_ok=True)
+    with pixels.Canvas(path, 4096, 2048) as canvas:
+        rows, ended = torch.rand(3, 512, 2048) * 2 - 1, False
+        for _ in range(8):
+            canvas.write_rows(rows)
+        striker = threading.Thread(target=interrupt_when_encoding)
+        striker.start()
+        try:
+            canvas.commit()
+            ended = True
+            striker.join()
+        except KeyboardInterrupt:
+            struck_in_time = not ended
+print(list(path.parent.iterdir()))
 """
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "a.png")], capture_output=True, text=True, check=True

@@ -75,7 +75,7 @@ def test_every_level_is_there_and_shows_the_picture(tmp_path: Path, tiles: str) 
     pixels.write(dzi, SMOOTH, recipe=RECIPE, dpi=300, encoding=Encoding(tiles=tiles))  # type: ignore[arg-type]
     wanted = ((SMOOTH + 1) * 127.5).permute(1, 2, 0).numpy()
     assert names(tmp_path) == ["a.b.dzi", "a.b_files"]
-    assert names(tmp_path / "a.b_files") == sorted([*map(str, range(11)), "recipe.toml"])
+    assert names(tmp_path / "a.b_files") == sorted([*map(str, range(11)), "recipe.json"])
     assert np.abs(assembled(dzi, 10) - wanted).max() <= (0.51 if tiles == "png" else 4)
     half = assembled(dzi, 9)
     assert half.shape == (350, 301, 3)
@@ -126,8 +126,8 @@ def test_recipe_comes_back_and_the_picture_does_not(tmp_path: Path) -> None:
     for reader in (pixels.read, pixels.read_size):
         with pytest.raises(PictureError, match=r"a\.dzi: is a pyramid"):
             reader(tmp_path / "a.dzi")
-    (tmp_path / "a_files" / "recipe.toml").write_bytes(b"\xff")
-    with pytest.raises(PictureError, match=r"recipe\.toml: cannot be read"):
+    (tmp_path / "a_files" / "recipe.json").write_bytes(b"\xff")
+    with pytest.raises(PictureError, match=r"recipe\.json: cannot be read"):
         pixels.read_recipe(tmp_path / "a.dzi")
 
 
@@ -212,22 +212,29 @@ def test_full_disk(tmp_path: Path) -> None:
 
 
 INTERRUPTED = """
-import os, signal, sys, threading, torch
+import os, shutil, signal, sys, threading, torch
 from pathlib import Path
 from upimagine import pixels
 path, number = Path(sys.argv[1]), int(sys.argv[2])
 def strike():  # when the first tiles lie in the hidden folder
-    while not any(path.parent.glob(".*/picture_files/*/*_*.png")):
+    while not (any(path.parent.glob(".*/picture_files/*/*_*.png")) or path.exists()):
         pass
     os.kill(os.getpid(), number)
-with pixels.Canvas(path, 1900, 1900, bit_depth=8, overwrite=True, encoding=pixels.Encoding(tiles="png")) as canvas:
-    canvas.write_rows(torch.rand(3, 1900, 1900) * 2 - 1)
-    threading.Thread(target=strike).start()
-    try:
-        canvas.commit()
-        print("finished")
-    except KeyboardInterrupt:
-        print("interrupted")
+struck_in_time = False
+while not struck_in_time:  # a busy machine may let the strike come too late
+    path.unlink(missing_ok=True)
+    shutil.rmtree(path.with_name("a_files"), ignore_errors=True)
+    with pixels.Canvas(path, 1900, 1900, bit_depth=8, encoding=pixels.Encoding(tiles="png")) as canvas:
+        canvas.write_rows(torch.rand(3, 1900, 1900) * 2 - 1)
+        striker, ended = threading.Thread(target=strike), False
+        striker.start()
+        try:
+            canvas.commit()
+            ended = True
+            striker.join()
+        except KeyboardInterrupt:
+            struck_in_time = not ended
+print("interrupted")
 """
 
 
@@ -244,9 +251,40 @@ def test_killed_half_way_there_is_no_dzi(tmp_path: Path, number: signal.Signals)
         assert done.returncode == -signal.SIGKILL
         assert all(name.endswith(".upimagine-part") for name in names(tmp_path))
         assert not (tmp_path / "a_files").exists()
-    # What a kill leaves is no hindrance.
+    # What a kill leaves is no hindrance, and goes.
     pixels.write(tmp_path / "a.dzi", SMOOTH)
+    assert names(tmp_path) == ["a.dzi", "a_files"]
     assert assembled(tmp_path / "a.dzi", 10).shape == (HEIGHT, WIDTH, 3)
+
+
+KILLED_AT_A_RENAME = """
+import os, signal, sys, torch
+from pathlib import Path
+from upimagine import pixels
+rename, left = Path.rename, int(sys.argv[2])
+def counting(self, target):
+    global left
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left -= 1
+    return rename(self, target)
+Path.rename = counting
+pixels.write(sys.argv[1], torch.zeros(3, 40, 40), recipe="new", overwrite=True)
+"""
+
+
+@pytest.mark.parametrize("done", range(4))
+def test_killed_while_names_change_hands_the_old_one_or_the_new_one_is_there(tmp_path: Path, done: int) -> None:
+    dzi = tmp_path / "a.dzi"
+    pixels.write(dzi, SMOOTH, recipe="old")
+    ended = subprocess.run([sys.executable, "-c", KILLED_AT_A_RENAME, str(dzi), str(done)], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    with pytest.raises(UpimagineError, match="exists"):  # which looks after what was left
+        pixels.claim(dzi)
+    assert names(tmp_path) == ["a.dzi", "a_files"]
+    recipe, size_px = ("old", (HEIGHT, WIDTH)) if done < 3 else ("new", (40, 40))
+    assert pixels.read_recipe(dzi) == recipe
+    assert assembled(dzi, 10 if done < 3 else 6).shape == (*size_px, 3)
 
 
 def test_a_move_that_fails_puts_the_old_one_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -305,3 +305,31 @@ def test_a_look_is_a_jpeg_reduced_as_far_as_it_may_be(tmp_path: Path) -> None:
     assert pixels.read(tmp_path / "a.png", least_px=75).pixels.shape == (3, 600, 800)
     with pytest.raises(PictureError, match="800 x 600"):
         pixels.read(tmp_path / "a.jpg", least_px=75, max_pixels=400_000)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "tiled.tif", "alpha.png", "other.tif"])
+def test_strips_are_the_picture(tmp_path: Path, name: str) -> None:
+    large = torch.rand(3, 300, 70, generator=torch.Generator().manual_seed(3)) * 2 - 1
+    how = pixels.Encoding(tiled=name == "tiled.tif", space="display-p3" if name == "other.tif" else "srgb")
+    alpha = torch.rand(1, 300, 70) if name == "alpha.png" else None
+    pixels.write(tmp_path / name, large, alpha=alpha, bit_depth=pixels.best_bit_depth(name), encoding=how)
+    whole = pixels.read(tmp_path / name)
+    for rows_px in (1, 64, 256, 1000):
+        strips = list(pixels.read_rows(tmp_path / name, rows_px))
+        assert [rows.shape[1] for rows, _ in strips[:-1]] == [rows_px] * (len(strips) - 1)
+        assert torch.equal(torch.cat([rows for rows, _ in strips], dim=1), whole.pixels)
+        if whole.alpha is None:
+            assert all(covered is None for _, covered in strips)
+        else:
+            assert torch.equal(torch.cat([covered for _, covered in strips if covered is not None], 1), whole.alpha)
+
+
+def test_strips_of_what_cannot_be_read(tmp_path: Path) -> None:
+    pixels.write(tmp_path / "a.png", torch.rand(3, 300, 70))
+    (tmp_path / "cut.png").write_bytes((tmp_path / "a.png").read_bytes()[:20_000])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (9, 5)).save(tmp_path / "turned.jpg", exif=exif)
+    for name, match in (("cut.png", "cut short"), ("turned.jpg", "lies turned"), ("none.png", "no such file")):
+        with pytest.raises(PictureError, match=match):
+            list(pixels.read_rows(tmp_path / name))

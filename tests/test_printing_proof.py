@@ -13,8 +13,9 @@ import torch
 from PIL import Image, ImageCms
 from skimage.color import deltaE_ciede2000
 
+from upimagine import pixels
 from upimagine.errors import PictureError, UpimagineError
-from upimagine.printing import PaperProfile, measure_gamut, read_profile, soft_proof
+from upimagine.printing import PaperProfile, measure_gamut, proof_file, read_profile, soft_proof
 
 D50 = np.array([0.9642, 1.0, 0.8249])
 SRGB = np.array([[0.4360, 0.3851, 0.1431], [0.2225, 0.7169, 0.0606], [0.0139, 0.0971, 0.7142]])  # columns, in D50
@@ -241,3 +242,25 @@ def test_missing_profile_and_words_of_no_meaning(tmp_path: Path) -> None:
         soft_proof(colours()[None], profile)
     with pytest.raises(PictureError, match="NaN"):
         soft_proof(colours() * torch.nan, profile)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
+def test_the_proof_of_a_file_is_that_of_its_picture(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "paper.icc").write_bytes(profile_bytes())
+    profile = read_profile(tmp_path / "paper.icc")
+    source, out = tmp_path / f"a{suffix}", tmp_path / "a-proof.tif"
+    depth = pixels.best_bit_depth(source)
+    pixels.write(source, torch.rand(3, 600, 40) * 2 - 1, bit_depth=depth, encoding=pixels.Encoding(space="adobe-rgb"))
+    proof_file(source, out, profile, dpi=240)
+    found = pixels.read(out)
+    assert (found.pixels - soft_proof(pixels.read(source).pixels, profile)).abs().max() < 4e-5
+    assert (found.bit_depth, found.dpi) == (16, 240)
+    with pytest.raises(UpimagineError, match="exists"):
+        proof_file(source, out, profile)
+
+
+def test_transparent_places_are_paper(tmp_path: Path) -> None:
+    (tmp_path / "paper.icc").write_bytes(profile_bytes())
+    pixels.write(tmp_path / "a.png", -torch.ones(3, 5, 6), alpha=torch.zeros(1, 5, 6))
+    proof_file(tmp_path / "a.png", tmp_path / "proof.png", read_profile(tmp_path / "paper.icc"))
+    assert pixels.read(tmp_path / "proof.png").pixels.min() > 0.99

@@ -63,7 +63,7 @@ def test_a_wrong_recipe_gets_one_line_with_file_and_place(tmp_path: Path, text: 
 
 
 def test_recipes_that_are_not_there_are_answered_with_those_that_are(tmp_path: Path) -> None:
-    with pytest.raises(UpimagineError, match="built in: portrait"):
+    with pytest.raises(UpimagineError, match=r"built in: .*portrait"):
         find_recipe("landscape")
     with pytest.raises(UpimagineError, match="cannot be read"):
         find_recipe(tmp_path / "none.toml")

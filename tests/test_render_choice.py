@@ -109,4 +109,15 @@ def test_a_tile_agrees_with_the_foot_of_the_tile_above() -> None:
         assert report.winners == ((1,), (lower,))
 
 
-# The rest of the walk
+def test_an_upper_tile_gives_way_to_a_wish_of_the_tile_below() -> None:
+    def enlarging(tiles: Tensor) -> Tensor:
+        return F.interpolate(tiles[:, :3], scale_factor=4, mode="nearest") + 0.3 * is_mirrored(tiles)
+
+    def wish(pictures: Tensor, context: Tensor) -> Tensor:
+        lower = context[:, 3, 0, 0] > 0
+        return torch.where(lower, pictures.mean((1, 2, 3)), torch.zeros(()))  # the upper tile is indifferent
+
+    guide = torch.arange(13.0).view(1, 1, 13, 1).expand(1, 1, 13, 8)
+    settings = Settings(stride_px=5, feather_px=0, tone_match=0, sharpness=0.0, veto_db=500.0, agreement=50.0)
+    _, report = render(slanted(13, 8), Net(enlarging, 4, 8, 1), settings, guide=guide, critic=Wishing(wish))
+    assert report.winners == ((1,), (1,))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
+import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given
@@ -145,8 +147,26 @@ def test_pictures_smaller_than_the_window_see_their_own_reflection() -> None:
 
     low = plane(3, 12)
     picture, _ = render(low, Net(enlarging, 2, 8), Settings(stride_px=4, flips=False))
-    assert torch.equal(seen[0][0], F.pad(F.pad(low, (0, 0, 0, 2), "reflect"), (0, 0, 0, 3), "reflect")[0, :, :, :8])
+    assert torch.equal(seen[0][0], low[0, :, [0, 1, 2, 2, 1, 0, 0, 1], :8])
     assert torch.allclose(picture, F.interpolate(low, scale_factor=2), atol=1e-6)
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 27), (16, 20), (3, 50)])
+def test_what_a_network_does_at_the_end_of_its_sight_is_not_in_the_picture(height: int, width: int) -> None:
+    low = plane(height, width)
+    rim = torch.ones(64, 64)
+    rim[4:-4, 4:-4] = 0  # a low-res pixel wide, as zeros beyond the tile's edge make it
+
+    def enlarging(tiles: Tensor) -> Tensor:
+        return F.interpolate(tiles[:, :3], scale_factor=4, mode="nearest") + rim
+
+    expected = F.interpolate(low, scale_factor=4, mode="nearest")
+    settings = Settings(stride_px=8, feather_px=4, flips=False, tone_match=0)
+    spoiled, _ = render(low, Net(enlarging, 4, 16), settings)
+    clean, report = render(low, Net(enlarging, 4, 16), dataclasses.replace(settings, border_px=4))
+    assert float((spoiled - expected).abs().max()) > 0.1
+    assert torch.allclose(clean, expected, atol=1e-5)
+    assert report.plan.height_px == max(height, 16) + 8
 
 
 def test_the_report_fits_into_json_and_progress_reaches_the_end() -> None:

@@ -81,7 +81,13 @@ def interrupted(net: Upscaler, settings: Settings, lives: int) -> Tensor:
 @pytest.mark.parametrize("stride_px", [3, 5])
 def test_a_rendering_goes_on_to_the_same_bits_after_any_row(blend: Blend, stride_px: int, wrap: bool) -> None:
     settings = Settings(
-        stride_px=stride_px, feather_px=6, blend=blend, wrap=wrap, contrasts=(0.8, 1.0, 1.2), noise_seeds=(1,)
+        stride_px=stride_px,
+        feather_px=6,
+        blend=blend,
+        wrap=wrap,
+        contrasts=(0.8, 1.0, 1.2),
+        noise_seeds=(1,),
+        border_px=2,
     )
     expected = whole(inventing(), settings)
     for lives in (1, 2, 4):

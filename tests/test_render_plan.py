@@ -33,6 +33,22 @@ def test_every_pixel_is_covered_and_no_window_leaves_the_plane(plan: TilePlan) -
         assert all(step <= plan.stride_px for step in steps[-1:])
 
 
+@given(plans(), st.integers(0, 50), st.integers(0, 30))
+def test_a_border_moves_the_outermost_windows_out_and_adds_none(plan: TilePlan, border: int, shift: int) -> None:
+    size, stride, window = (plan.height_px, plan.width_px), plan.stride_px, plan.window_px
+    plain, wider = plan_tiles(*size, window, stride, shift), plan_tiles(*size, window, stride, shift, border)
+    reach = (wider.height_px - plan.height_px) // 2
+    assert reach == min(border, (window - stride) // 2)
+    for before, starts, length in (
+        (plain.row_starts_px, wider.row_starts_px, wider.height_px),
+        (plain.col_starts_px, wider.col_starts_px, wider.width_px),
+    ):
+        assert (starts[0], starts[-1]) == (0, length - window)
+        assert [start - reach for start in starts[1:-1]] == list(before[1:-1])
+        assert all(0 < right - left <= window for left, right in itertools.pairwise(starts))
+        assert len(starts) == max(len(before), 2 if reach else 1)
+
+
 @pytest.mark.parametrize(
     ("side", "stride", "tiles"), [(96, 32, 9), (96, 16, 25), (96, 8, 81), (128, 16, 49), (128, 24, 25), (512, 24, 441)]
 )

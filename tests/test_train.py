@@ -215,8 +215,8 @@ def test_learning_rate_and_precision_may_change_on_the_way(pictures: Path, tmp_p
         (["dcgan", "--precision", "fp16", "--device", "cpu"], "needs an NVIDIA GPU"),
         (["fastgan", "--size-px", "96"], "choose one of 64, 128, 256, 512"),
         (["fastgan", "--rebuild-weight", "-1"], "--rebuild-weight -1.0 cannot work"),
-        (["progressive", "--start-px", "256"], "cannot work; choose among"),
-        (["progressive", "--stage-kimg", "0"], "--stage-kimg be above 0"),
+        (["progressive", "--size-px", "96"], "--size-px 96"),
+        (["progressive", "--stable-kimg", "0"], "--stable-kimg"),
         (["upres", "--scales", "0"], "give numbers above 0"),
         (["upres", "--gan-weight", "-1"], "--gan-weight -1.0 cannot work"),
     ],
@@ -225,7 +225,7 @@ def test_wrong_arguments_get_one_clear_line(
     arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     large = draw_pictures(tmp_path / "large", count=1, size_px=264)
-    wide = [] if arguments[0] == "upres" else ["--width", "4"]
+    wide = ["--width", "4"] if arguments[0] in ("dcgan", "fastgan") else []
     assert main(["train", *arguments, *wide, "--data", str(large), "--out", str(tmp_path / "run")]) == 1
     told = capsys.readouterr().err
     assert words in told

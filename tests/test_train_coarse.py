@@ -66,3 +66,34 @@ def test_what_is_fine_does_not_count() -> None:
     plain = distance(real[:16])
     torch.manual_seed(3)
     torch.testing.assert_close(distance(real[:16] + fine), plain, atol=1e-5, rtol=0)
+
+
+def test_the_few_pictures_of_a_step_are_taught_as_if_all_were_there() -> None:
+    real = pictures(64)
+    some = pictures(48) * 0.5
+    uint8 = [((picture + 1) * 127.5).to(torch.uint8) for picture in real]
+    remembering, plain = CoarseDistance(uint8, remembered=40), CoarseDistance(uint8)
+    gradients = []
+    for distance in (remembering, plain):
+        if distance is remembering:
+            for start in range(0, 40, 8):
+                distance(some[start : start + 8])
+        torch.manual_seed(5)
+        last = some[40:].clone().requires_grad_()
+        others = [] if distance is remembering else [some[:40]]
+        (gradient,) = torch.autograd.grad(distance(torch.cat([last, *others])), last)
+        gradients.append(gradient)
+    torch.testing.assert_close(gradients[0], gradients[1] * 6, atol=1e-7, rtol=1e-3)
+
+
+def test_the_oldest_are_forgotten() -> None:
+    real = pictures(64)
+    distance = CoarseDistance([((picture + 1) * 127.5).to(torch.uint8) for picture in real], remembered=4)
+    for picture in real[:6]:
+        assert distance(picture[None]).isfinite()
+    kept = distance.made_before.clone()
+    fresh = CoarseDistance([((picture + 1) * 127.5).to(torch.uint8) for picture in real], remembered=4)
+    for picture in real[2:6]:
+        fresh(picture[None])
+    torch.testing.assert_close(kept, fresh.made_before)
+    assert int(distance.counted) == 4

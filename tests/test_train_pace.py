@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 
+from upimagine.nets.pggan import PgganDiscriminator, PgganGenerator
+from upimagine.train.arithmetic import arithmetic
 from upimagine.train.pace import Pace
 
 
@@ -73,3 +76,28 @@ def test_nothing_is_left_at_the_end_and_nothing_is_foretold_before_the_first_tic
     pace.add_checkpoint(7.0)
     assert pace.seconds_left(10) == 0
     assert pace.seconds_left(5) == pytest.approx((5 * 60 + 30) / (1 - 7 / 300) + 7)
+
+
+def test_a_growing_run_is_foretold_by_the_work_that_is_to_come() -> None:
+    """Sizes of 30 kimg each, each four times the work of the one before; small ones take longer than that says."""
+
+    def work(kimg: float) -> float:
+        return 4.0 ** min(int(kimg / 30), 3)
+
+    def seconds(kimg: float) -> float:
+        return 2.0 * work(kimg) + 5.0
+
+    pace = Pace(120, 1000, 1e9, work)
+    shares = {}
+    for kimg in range(1, 120):
+        pace.add_tick(seconds(kimg - 0.5), kimg - 0.5)
+        shares[kimg] = pace.seconds_left(kimg) / sum(seconds(k + 0.5) for k in range(kimg, 120))
+    assert all(abs(shares[kimg] - 1) < 0.1 for kimg in range(34, 119))  # from the third tick of the second size on
+
+
+def test_a_growing_networks_work_is_counted_at_each_size_without_being_done() -> None:
+    generator = PgganGenerator(32, 16, fmap_base=128, fmap_max=16, growing=True)
+    discriminator = PgganDiscriminator(32, fmap_base=128, fmap_max=16, growing=True)
+    works = [arithmetic(generator, discriminator, size) for size in (4, 8, 16, 32)]
+    assert all(1.5 < larger / smaller < 4.5 for smaller, larger in pairwise(works[1:]))
+    assert next(generator.parameters()).device.type == "cpu"

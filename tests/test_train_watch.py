@@ -129,6 +129,8 @@ def test_remedies_name_flags_that_the_task_has() -> None:
     assert "--init-from model.safetensors --gamma 10 --augment color translation cutout" in told
     assert "--gamma 4" in remedy(SETTINGS | {"gamma": 1.0})
     assert "--augment" not in remedy(SETTINGS | {"augment": ["color", "translation", "cutout"]})
+    assert "--gamma 10 --ada" in remedy(SETTINGS | {"ada": False})
+    assert "--ada" not in remedy(SETTINGS | {"ada": True})
     upres = remedy({"gan_weight": 1.0, "init_from": None})
     assert "--gan-weight 0.5" in upres
     assert "--gamma" not in upres

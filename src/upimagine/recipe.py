@@ -25,6 +25,24 @@ class Sample(_Stage):
     count: int = Field(default=600, ge=1, le=1_000_000)
 
 
+class ColourFields(_Stage):
+    """Draw candidates by program: tiny pictures, a few colours side by side; see `make.colour_fields`."""
+
+    kind: Literal["colour-fields"] = "colour-fields"
+    count: int = Field(default=200, ge=1, le=1_000_000)
+    size_px: int = Field(default=32, ge=8, le=512)
+    colours: int = Field(default=6, ge=2, le=64)
+    roughness: float = Field(default=0.45, ge=0, le=1)  # 0: large smooth areas; 1: ragged and small ones
+    softness: float = Field(default=0.2, ge=0, le=10)  # of the transitions between colours
+
+
+class Pictures(_Stage):
+    """Begin with pictures of one's own: every one in a folder is a candidate."""
+
+    kind: Literal["pictures"] = "pictures"
+    folder: str
+
+
 class Choose(_Stage):
     """Keep the best candidates that also differ from each other."""
 
@@ -35,6 +53,8 @@ class Choose(_Stage):
     sharpness: float = Field(default=0.3, ge=0)  # weight of the variance of the Laplacian
     face: float = Field(default=1.0, ge=0)  # weight of the finder's certainty; pictures without a face are never kept
     symmetry: float = Field(default=0.3, ge=0)  # weight of how alike both halves of the face are
+    between: tuple[str, ...] = ()  # folders, one a person: faces that have something of all of them come first
+    mixture: float = Field(default=1.0, ge=0)  # … with this weight
 
     @model_validator(mode="after")
     def _by_something(self) -> Self:
@@ -55,6 +75,7 @@ class Enlarge(_Stage):
     short_px: int | None = Field(default=None, ge=8)  # the result is resampled to this short side; None: as it comes
     keep_detail: bool = False  # hold the result to all detail of a picture larger than the plane, not to the plane
     finder: Literal["mediapipe", "dlib"] = "mediapipe"  # of the face that guides
+    guide: str | None = None  # raster file that guides a model which learned with such
     best_only: bool = False  # only the best picture goes on from here
     stride_px: int = Field(default=24, ge=1)  # between tiles, in pixels of the plane
     blend: Literal["feather", "cut", "multiband"] = "feather"  # how tiles become one picture
@@ -68,6 +89,7 @@ class Enlarge(_Stage):
     also: tuple[str, ...] = ()  # models that compete with `model` for every tile
     wrap: bool = False  # the picture repeats: a texture without edges
     shift_px: int = Field(default=0, ge=0)  # how much further the grid lies than it would, in pixels of the plane
+    border_px: int = Field(default=4, ge=0)  # mirrored beyond the picture's edges, and cut off from the result
     passes: int = Field(default=1, ge=1, le=16)  # enlarge again and again, each pass from the last, on a shifted grid
     growth: float = Field(default=2.0, ge=1, le=16)  # … each pass so much larger than the last
     realism: float = Field(default=1.0, ge=0)  # weights of a candidate's scores
@@ -108,25 +130,32 @@ class Print(_Stage):
     quality: int | None = Field(default=None, ge=1, le=100)  # of JPEG and WebP
 
 
-Stage = Annotated[Sample | Choose | Enlarge | Print, Field(discriminator="kind")]
+Begin = Sample | ColourFields | Pictures
+"""What a walk may begin with."""
+
+Stage = Annotated[Begin | Choose | Enlarge | Print, Field(discriminator="kind")]
 
 
 class Recipe(_Stage):
     """The whole walk."""
 
     name: str
+    results: str = Field(default="portrait", pattern=r"^[a-z0-9][a-z0-9-]*$")  # the files are called RESULTS-1.png, …
     seed: int = Field(default=0, ge=0)
     stage: tuple[Stage, ...]
 
 
 class Origin(_Stage):
-    """Where a picture began: in a generator's latent vector or in a file."""
+    """Where a picture began: in a generator's latent vector, in a file, or drawn by program."""
 
     model: str | None = None
     model_sha256: str | None = None
     latent: tuple[float, ...] | None = None
+    truncation: float | None = Field(default=None, ge=0, le=1)  # how far the generator's features were pulled in
     picture: str | None = None
     picture_sha256: str | None = None
+    drawn: ColourFields | None = None
+    drawn_number: tuple[int, int] | None = None  # seed and number of what was drawn
 
 
 class Done(_Stage):
@@ -135,7 +164,8 @@ class Done(_Stage):
     stage: Enlarge
     model_sha256: str
     also_sha256: tuple[str, ...] = ()
-    guided: bool  # whether a face was found to guide by
+    guided: bool  # whether there was something to guide by
+    guide_sha256: str | None = None  # of the stage's raster file
     plane_px: tuple[int, int]  # height, width of the low-res plane
     size_px: tuple[int, int]  # height, width that were kept
     tiles: tuple[int, int]  # rows, columns
@@ -200,7 +230,11 @@ def _first_problem(error: ValidationError) -> str:
     problem = error.errors(include_url=False)[0]
     place = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        names = [name for kind in (Sample, Choose, Enlarge, Print, Recipe) for name in kind.model_fields]
+        names = [
+            name
+            for kind in (Sample, ColourFields, Pictures, Choose, Enlarge, Print, Recipe)
+            for name in kind.model_fields
+        ]
         near = difflib.get_close_matches(str(problem["loc"][-1]), names, n=1)
         return f"{place} is not known" + (f"; did you mean {near[0]}?" if near else "")
     return f"{place}: {problem['msg']}"

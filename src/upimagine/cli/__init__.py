@@ -10,11 +10,15 @@ from importlib import import_module
 
 #: Verb to what it does, in the order of a day's work. The module of the same name has `run(arguments) -> exit code`.
 VERBS = {
-    "make": "walk from noise to the print, as a recipe says: portrait, or your own .toml",
+    "make": "walk from noise to the print, as a recipe says: abstract, enhance, portrait, or your own .toml",
+    "mix": "from pictures of two or more people to new faces between them",
     "enlarge": "up-imagine pictures to any size",
     "translate": "turn pictures into others, as pix2pix has learned to",
     "prepare": "scan pictures into a catalog, flag the bad ones, take out the good",
+    "sort": "keep or reject a catalog's pictures by swipes, on phones or with keys",
     "sample": "make pictures from noise, ranked, with a contact sheet",
+    "cull": "keep the best of thousands that also differ",
+    "studio": "pictures, runs, candidates and sliders in the browser",
     "train": "train a model on a folder of pictures: dcgan, enhance, fastgan, pix2pix, progressive, upres",
     "again": "make the same pixels again from the recipe inside a picture",
     "models": "list the built-in models, or describe one",
@@ -34,7 +38,8 @@ def _help() -> str:
         "  upimagine VERB --help   the options of a verb\n"
         "  upimagine --version     the version\n"
         "  --debug                 with any verb: show where an error came from\n\n"
-        "exit codes: 0 all done, 1 nothing done or failed, 2 wrong usage, 3 some pictures were passed over"
+        "exit codes: 0 all done, 1 nothing done or failed, 2 wrong usage, 3 some pictures were passed over,\n"
+        "            130 stopped by Ctrl-C"
     )
 
 

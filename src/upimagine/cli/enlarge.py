@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
+from upimagine.cli.companions import Companions
 from upimagine.cli.files import named_pictures, targets
 from upimagine.cli.frame import parse, progress, tell, warn
 
@@ -31,7 +33,7 @@ class Inventing:
     blend: Literal["feather", "cut", "multiband"] = "feather"
     """join tiles by a ramp, along the line where they differ least, or along it in several bands"""
     passes: int = 1
-    """enlarge again and again, each pass from the last, on a shifted grid"""
+    """for dreams: enlarge again and again on a shifted grid, each pass from the last, less and less like the picture"""
     growth: float = 2.0
     """how much larger each of these passes is than the last"""
     wrap: bool = False
@@ -83,7 +85,12 @@ class Arguments:
     with_model: Annotated[UseAppendAction[tuple[str, ...]], arg(name="with", metavar="MODEL")] = ()
     """a model by name or path; give it several times for several stages; default: chosen by size and face"""
     out: Annotated[Path | None, arg(aliases=["-o"], metavar="PATH", help_behavior_hint="")] = None
-    """the result's file (.png .tif .jpg .webp .dzi), or a folder when there are several; default: NAME-TO.png"""
+    """the result's file (.png .tif .jpg .webp .dzi), or a folder when there are several; default: NAME-TO.png, of a
+    folder's pictures in FOLDER-TO"""
+    format: Annotated[Literal["png", "tif", "jpg", "webp", "dzi"] | None, arg(help_behavior_hint="")] = None
+    """of results that -o gives no name; default: png"""
+    guide: Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="")] = None
+    """a raster, or a folder of them under the pictures' names, for a model that learned with such"""
     inventing: Inventing = field(default_factory=Inventing)
     paper: Paper = field(default_factory=Paper)
     slides: bool = False
@@ -101,45 +108,70 @@ class Arguments:
 def run(arguments: list[str]) -> int:
     """Parse, enlarge each picture, print; a bad picture is named and passed over."""
     chosen = parse(Arguments, "enlarge", arguments)
-    from upimagine.errors import PictureError
+    from upimagine.errors import PictureError, UpimagineError
     from upimagine.make.machine import settle
     from upimagine.make.picture import enlarge
-    from upimagine.render.winner_map import tell_winners
+    from upimagine.models.loaded import load_upscaler
 
     to_px, options, printing = _settings(chosen)
     pictures = named_pictures(chosen.pictures)
     folder = len(pictures) > 1 or any(given.is_dir() for given in chosen.pictures)
-    outs = targets(pictures, chosen.out, str(to_px), folder)
+    outs = targets(pictures, chosen.out, str(to_px), chosen.pictures, chosen.format or "png")
+    if chosen.format is not None and any(out == chosen.out for out in outs):
+        raise UpimagineError(f"-o {chosen.out} says the format already; leave --format away")
     machine = settle(chosen.device)
+    for model in (*chosen.with_model, *chosen.inventing.also):  # one that is missing is better known once, and now
+        load_upscaler(model, machine.device, machine.dtype)
+    paper = chosen.paper
+    companions = Companions(chosen.map, paper.proof, paper.sheet, paper.dpi, paper.bleed_mm, chosen.overwrite)
     done: list[Enlarged] = []
     failed: list[str] = []
-    with progress(len(pictures)) as watch:
-        for path, out in zip(pictures, outs, strict=True):
-            if folder and out.exists() and not chosen.overwrite:
-                warn(f"upimagine enlarge: {out} exists and is kept; add --overwrite to replace it")
-                failed.append(str(path))
-                continue
-            try:
-                enlarged = enlarge(
-                    path, out,
-                    to_px=to_px, models=chosen.with_model, options=options, printing=printing,
-                    strict=chosen.inventing.strict, slides=chosen.slides, overwrite=chosen.overwrite,
-                    machine=machine, watch=watch,
-                )  # fmt: skip
-                _beside(path, enlarged, chosen)
-            except PictureError as error:
-                warn(f"upimagine enlarge: {error}")
-                failed.append(str(path))
-            else:
-                done.append(enlarged)
-                _remarks(path, enlarged)
-            watch("", len(done) + len(failed), 0)
-    if done or chosen.json:
+    there: list[str] = []
+    try:
+        with progress(len(pictures)) as watch:
+            for path, out in zip(pictures, outs, strict=True):
+                if folder and out.exists() and not chosen.overwrite:  # a batch that was interrupted goes on
+                    there.append(str(out))
+                    continue
+                try:
+                    companions.claim(out)
+                    enlarged = enlarge(
+                        path, out,
+                        to_px=to_px, models=chosen.with_model, guide=chosen.guide, options=options,
+                        printing=printing,
+                        strict=chosen.inventing.strict, slides=chosen.slides, overwrite=chosen.overwrite,
+                        machine=machine, watch=watch, planned=partial(_too_much, path, chosen),
+                    )  # fmt: skip
+                    companions.write(enlarged)
+                except UpimagineError as error:  # the others of a batch may go well
+                    if not folder and not isinstance(error, PictureError):
+                        raise
+                    named = str(path) in str(error) or str(out) in str(error)
+                    warn(f"upimagine enlarge: {error if named else f'{path}: {error}'}")
+                    failed.append(str(path))
+                else:
+                    done.append(enlarged)
+                    _remarks(path, enlarged)
+                watch("", len(done) + len(failed) + len(there), 0)
+    finally:  # also of a batch that was interrupted
+        _tell_all(chosen, done, failed, there, len(pictures))
+    return 0 if not failed else 3 if done or there else 1
+
+
+def _tell_all(chosen: Arguments, done: list[Enlarged], failed: list[str], there: list[str], count: int) -> None:
+    """The results so far, and of a batch how many there are."""
+    from upimagine.render.winner_map import tell_winners
+
+    if done or (chosen.json and (failed or there)):
         lines = [f"{each.path}  {each.size_px[1]}x{each.size_px[0]}  {' > '.join(each.models)}" for each in done]
         if chosen.map:
             lines += [f"{each.path}: tiles won by {tell_winners(each.reports[-1])}" for each in done]
-        tell(chosen.json, {"enlarged": [_told(each) for each in done], "failed": failed}, *lines)
-    return 0 if not failed else 3 if done else 1
+        told = {"enlarged": [_told(each) for each in done], "there": there, "failed": failed}
+        tell(chosen.json, told, *lines)
+    if count > 1 or there:
+        kept = f"; {len(there)} kept that were there (--overwrite makes them anew)" if there else ""
+        passed = f"; passed over: {', '.join(failed)}" if failed else ""
+        warn(f"upimagine enlarge: {len(done)} of {count} done{kept}{passed}")
 
 
 def _settings(chosen: Arguments) -> tuple[int, Enlarge, Print]:
@@ -190,29 +222,17 @@ def _settings(chosen: Arguments) -> tuple[int, Enlarge, Print]:
     return to_px, options, printing
 
 
-def _beside(picture: Path, enlarged: Enlarged, chosen: Arguments) -> None:
-    """The files that were asked for beside the result."""
+def _too_much(picture: Path, chosen: Arguments, scales: tuple[float, ...]) -> None:
+    """Say, before the work begins, that the paper asks for more than the picture and the models have."""
     from upimagine import pixels
-    from upimagine.printing import PrintLayout, proof_sheet, read_profile, soft_proof, stretch_warning
-    from upimagine.render.winner_map import draw_winners
+    from upimagine.printing import PrintSize, stretch_warning
 
-    out, paper = enlarged.path, chosen.paper
-    if chosen.map:
-        pixels.write(_named(out, "winners.png"), draw_winners(enlarged.reports[-1]), overwrite=chosen.overwrite)
-    if paper.proof is not None:
-        profile = read_profile(paper.proof)
-        seen = soft_proof(pixels.read(out).pixels, profile)
-        pixels.write(_named(out, "proof.png"), seen, dpi=paper.dpi, overwrite=chosen.overwrite)
-    if paper.sheet:
-        proof_sheet(out, out.with_suffix(".pdf"), dpi=paper.dpi, bleed_mm=paper.bleed_mm, overwrite=chosen.overwrite)
-    if paper.cm is not None:
-        layout = PrintLayout.of_file(*enlarged.size_px, paper.dpi, paper.bleed_mm)
-        if warning := stretch_warning(pixels.read_size(picture), layout, enlarged.scales):
-            warn(f"upimagine enlarge: {warning}")
-
-
-def _named(out: Path, ending: str) -> Path:
-    return out.with_name(f"{out.stem}-{ending}")
+    paper = chosen.paper
+    if paper.cm is None:
+        return
+    size_px = pixels.read_size(picture)
+    if warning := stretch_warning(size_px, PrintSize(paper.cm, paper.dpi, paper.bleed_mm).layout(*size_px), scales):
+        warn(f"upimagine enlarge: {picture}: {warning}")
 
 
 def _remarks(path: Path, enlarged: Enlarged) -> None:

@@ -28,24 +28,34 @@ def named_pictures(given: tuple[Path, ...]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def targets(pictures: list[Path], out: Path | None, ending: str, folder: bool) -> list[Path]:
-    """NAME-ENDING.png beside each picture or in the folder `out`; or the file `out`, where `folder` is False.
+def targets(
+    pictures: list[Path], out: Path | None, ending: str, given: tuple[Path, ...], kind: str = "png"
+) -> list[Path]:
+    """Where each picture's result goes: into the file `out`, or the folder `out`, or NAME-ENDING.KIND beside it.
 
-    Raises UpimagineError where two results would have one name.
+    Those of a folder that was `given` go into the folder FOLDER-ENDING beside it, so that they are not taken for
+    pictures the next time. Raises UpimagineError where two results would have one name, or many are to be one file.
     """
     from upimagine.errors import UpimagineError
 
-    if folder and out is not None and out.suffix and not out.is_dir():
+    folders = {path for path in given if path.is_dir()}
+    several = len(pictures) > 1 or bool(folders)
+    if several and out is not None and out.suffix and not out.is_dir():
         raise UpimagineError(f"{len(pictures)} pictures cannot all go to the file {out}; give -o a folder")
-    found = [_target(path, out, ending, folder) for path in pictures]
+    found = []
+    for path in pictures:
+        name = f"{path.stem}-{ending}.{kind}"
+        if out is None:
+            found.append((_beside(path.parent, ending) if path.parent in folders else path.parent) / name)
+        else:
+            found.append(out / name if several or not out.suffix or out.is_dir() else out)
     for path, target in zip(pictures, found, strict=True):
         if found.count(target) > 1:
             raise UpimagineError(f"{path} and another picture would both become {target}; give them apart")
     return found
 
 
-def _target(picture: Path, out: Path | None, ending: str, folder: bool) -> Path:
-    name = f"{picture.stem}-{ending}.png"
-    if out is None:
-        return picture.with_name(name)
-    return out / name if folder or (not out.suffix or out.is_dir()) else out
+def _beside(folder: Path, ending: str) -> Path:
+    """FOLDER-ENDING; the root has nothing beside it."""
+    named = folder if folder.name not in ("", "..") else folder.resolve()
+    return named.with_name(f"{named.name}-{ending}") if named.name else named

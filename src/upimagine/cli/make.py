@@ -6,20 +6,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 from upimagine.cli.frame import parse, progress, tell, warn
+from upimagine.errors import UpimagineError
 
 
 @dataclass(frozen=True)
 class Arguments:
     """Walk from noise to the print, as a recipe says.
 
-    Leaves a contact sheet, the chosen portraits, the print and recipe.toml in the output folder.
+    Leaves a contact sheet, the chosen pictures enlarged, the print and recipe.toml in the output folder.
     """
 
     recipe: Positional[str] = "portrait"
-    """a built-in recipe (portrait) or a .toml file"""
+    """a built-in recipe (abstract, enhance, portrait) or a .toml file"""
+    begin: Annotated[Path | None, arg(name="from", metavar="FOLDER", help_behavior_hint="")] = None
+    """begin with the pictures in a folder, in place of the recipe's own beginning"""
+    model: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=FILE")] = ()
+    """take FILE, or another built-in model, where the recipe names NAME; repeatable"""
     out: Annotated[Path | None, arg(aliases=["-o"], metavar="PATH", help_behavior_hint="")] = None
     """folder for the results; default: out/RECIPE"""
     seed: Annotated[int | None, arg(metavar="INT", help_behavior_hint="")] = None
@@ -40,14 +45,20 @@ def run(arguments: list[str]) -> int:
     from upimagine.make.machine import settle
     from upimagine.make.walk import find_recipe, make
 
+    models = dict(_pair(told) for told in chosen.model)
     recipe = find_recipe(chosen.recipe)
     out = chosen.out or Path("out") / recipe.name
     started = time.perf_counter()
     with progress() as watch:
         made = make(
-            recipe, out, seed=chosen.seed, overwrite=chosen.overwrite, machine=settle(chosen.device), watch=watch
-        )
+            recipe, out, begin_with=chosen.begin, models=models, seed=chosen.seed,
+            overwrite=chosen.overwrite, machine=settle(chosen.device), watch=watch,
+        )  # fmt: skip
     seconds = time.perf_counter() - started
+    for line in made.skipped:
+        warn(f"upimagine make: passed over: {line}")
+    if made.resumed:
+        warn(f"upimagine make: {out}: went on where it had stopped")
     for done in made.enlarged:
         if done.guided is False:
             warn(f"upimagine make: {done.path}: no face found, enlarged without a guide")
@@ -56,7 +67,8 @@ def run(arguments: list[str]) -> int:
         "sampled": made.sampled,
         "with_face": made.with_face,
         "chosen": list(made.chosen),
-        "portraits": [str(path) for path in made.portraits],
+        "pictures": [str(path) for path in made.pictures],
+        "skipped": list(made.skipped),
         "print": str(made.print) if made.print else None,
         "seconds": round(seconds, 1),
         "rendering_seconds": round(made.rendering_s, 2),
@@ -64,9 +76,16 @@ def run(arguments: list[str]) -> int:
     }
     faces = "" if made.with_face is None else f", a face found in {made.with_face}"
     lines = [
-        f"sampled {made.sampled}{faces}; chosen {', '.join(map(str, made.chosen))}",
+        f"{made.sampled} candidates{faces}; chosen {', '.join(map(str, made.chosen))}",
         *(f"{done.path}  {done.size_px[1]}x{done.size_px[0]}" for done in made.enlarged),
         f"{made.folder}: contact sheet and recipe.toml beside them, {seconds:.0f} s in all",
     ]
     tell(chosen.json, result, *lines)
-    return 0
+    return 3 if made.skipped else 0
+
+
+def _pair(told: str) -> tuple[str, str]:
+    name, equals, model = told.partition("=")
+    if not (name and equals and model):
+        raise UpimagineError(f"--model {told} cannot be read; write NAME=FILE, as in detail-x8=mine.safetensors")
+    return name, model

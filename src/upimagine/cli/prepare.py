@@ -12,6 +12,7 @@ from upimagine.cli.frame import parse, progress, tell, warn
 
 if TYPE_CHECKING:
     from upimagine.data.catalog import Catalog
+    from upimagine.data.cutting import Cut
     from upimagine.data.scan import Scanned
     from upimagine.data.thresholds import FlagState
 
@@ -26,8 +27,13 @@ class Out:
     """write a table (.csv .jsonl .parquet), one row a picture; repeatable"""
     links: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
     """make a folder of links to the pictures"""
-    which: Literal["clean", "flagged", "all"] | None = None
-    """of them; default: all for a table, clean for links"""
+    aligned: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
+    """cut every face out into a folder: eyes level, mouth at one place, each a picture of its own"""
+    aligned_px: int = 256
+    """side of these; faces that would be enlarged more than twice are passed over"""
+    which: Literal["good", "clean", "flagged", "keep", "reject", "unsure", "unsorted", "all"] | None = None
+    """of them; good: kept by who sorted them, or neither flagged nor rejected; default: all for a table, good for
+    links and faces (which are judged one by one)"""
     overwrite: bool = False
     """replace a page or table that is already there"""
 
@@ -65,6 +71,7 @@ def run(arguments: list[str]) -> int:
     if chosen.threads < 0:
         raise UpimagineError(f"--threads {chosen.threads} cannot work; give 0 or more")
     _check_outputs(chosen.out)
+    _one_thread_each()
     moved = [_threshold(text) for text in chosen.threshold]
     scanned: Scanned | None = None
     with Catalog(chosen.into, create=bool(chosen.sources), tool=f"upimagine {__version__} prepare") as catalog:
@@ -72,16 +79,18 @@ def run(arguments: list[str]) -> int:
             set_threshold(catalog, flag, value)
         if chosen.sources:
             scanned = _scan(catalog, chosen)
+        cut = None if chosen.out.aligned is None else _cut(catalog, chosen.out.aligned, chosen)
         written = _write(catalog, chosen.out)
-        _report(catalog, scanned, written, chosen.json)
-        if scanned is None or not scanned.troubles:
-            return 0
-        return 3 if len(scanned.troubles) < scanned.files else 1
+        _report(catalog, scanned, cut, written, chosen.json)
+        if scanned is not None and scanned.troubles:
+            return 3 if len(scanned.troubles) < scanned.files else 1
+        return 3 if cut is not None and cut.troubles else 0
 
 
 def _check_outputs(out: Out) -> None:
     """Better known now than after an hour's scan."""
     from upimagine import pixels
+    from upimagine.data.cutting import check_cutting
     from upimagine.data.links import check_folder
     from upimagine.data.tables import check_table
 
@@ -92,6 +101,8 @@ def _check_outputs(out: Out) -> None:
         pixels.claim(out.page, out.overwrite)
     if out.links is not None:
         check_folder(out.links)
+    if out.aligned is not None:
+        check_cutting(out.aligned, out.aligned_px)
 
 
 def _threshold(text: str) -> tuple[str, float | None]:
@@ -104,16 +115,19 @@ def _threshold(text: str) -> tuple[str, float | None]:
         raise UpimagineError(f"--threshold {text} cannot work; give FLAG=NUMBER or FLAG=off") from error
 
 
-def _scan(catalog: Catalog, chosen: Arguments) -> Scanned:
+def _one_thread_each() -> None:
+    """Threads that read and measure fill the cores; each of them calling for more would only make them wait."""
     import cv2
     import torch
 
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
+def _scan(catalog: Catalog, chosen: Arguments) -> Scanned:
     from upimagine.data.scan import scan
     from upimagine.guide.faces import find_faces
 
-    # The scan's own threads fill the cores; each of them calling for more would only make them wait.
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
     with progress() as watch:
         scanned = scan(
             catalog,
@@ -125,6 +139,18 @@ def _scan(catalog: Catalog, chosen: Arguments) -> Scanned:
     for trouble in scanned.troubles:
         warn(f"upimagine prepare: {trouble}")
     return scanned
+
+
+def _cut(catalog: Catalog, folder: Path, chosen: Arguments) -> Cut:
+    from upimagine.data.cutting import cut_faces
+
+    with progress() as watch:
+        cut = cut_faces(
+            catalog, folder, chosen.out.aligned_px, chosen.out.which or "good", threads=chosen.threads, watch=watch
+        )
+    for trouble in cut.troubles:
+        warn(f"upimagine prepare: {trouble}")
+    return cut
 
 
 def _write(catalog: Catalog, out: Out) -> list[str]:
@@ -139,7 +165,7 @@ def _write(catalog: Catalog, out: Out) -> list[str]:
         count = export_table(catalog, table, out.which or "all", out.overwrite)
         written.append(f"{table}: {count} pictures")
     if out.links is not None:
-        linked = link_pictures(records(catalog, out.which or "clean"), out.links)
+        linked = link_pictures(records(catalog, out.which or "good"), out.links)
         for line in linked.missing:
             warn(f"upimagine prepare: {line}")
         copies = f", {linked.copies} copies" if linked.copies else ""
@@ -150,19 +176,24 @@ def _write(catalog: Catalog, out: Out) -> list[str]:
     return written
 
 
-def _report(catalog: Catalog, scanned: Scanned | None, written: list[str], as_json: bool) -> None:
+def _report(catalog: Catalog, scanned: Scanned | None, cut: Cut | None, written: list[str], as_json: bool) -> None:
+    from collections import Counter
     from dataclasses import asdict
 
     from upimagine.data.thresholds import count_pictures, flag_states
+    from upimagine.data.verdicts import verdicts
 
     live, clean = count_pictures(catalog)
     states = flag_states(catalog)
+    said = Counter(verdicts(catalog.connection).values())
     result: dict[str, Any] = {
         "catalog": str(catalog.path),
         "pictures": live,
         "clean": clean,
+        "verdicts": dict(said),
         "scanned": None if scanned is None else asdict(scanned),
         "flags": {state.name: asdict(state) for state in states},
+        "faces": None if cut is None else asdict(cut),
         "written": written,
     }
     lines = [f"{catalog.path}: {live} pictures, {clean} clean"]
@@ -171,7 +202,18 @@ def _report(catalog: Catalog, scanned: Scanned | None, written: list[str], as_js
             f"{scanned.files} files: {scanned.new_pictures} new pictures, {scanned.unchanged} files unchanged, "
             f"{len(scanned.troubles)} passed over, {scanned.vanished} vanished"
         )
+    if said:
+        lines.append(f"sorted: {said['keep']} keep, {said['reject']} reject, {said['unsure']} unsure")
+    if cut is not None:
+        written = [*written, _cut_line(cut)]
     tell(as_json, result, *lines, *map(_line, states), *written)
+
+
+def _cut_line(cut: Cut) -> str:
+    more = [f"{cut.kept} cut before"] if cut.kept else []
+    more += [f"{cut.small} too small (give a smaller --aligned-px)"] if cut.small else []
+    more += [f"{cut.unsure} turned or hidden"] if cut.unsure else []
+    return f"{cut.new} faces cut out" + (f"; {', '.join(more)}" if more else "")
 
 
 def _line(state: FlagState) -> str:

@@ -21,7 +21,8 @@ class Arguments:
     with_model: Annotated[str, arg(name="with", metavar="MODEL")]
     """the path of a model made by `upimagine train pix2pix`"""
     out: Annotated[Path | None, arg(aliases=["-o"], metavar="PATH", help_behavior_hint="")] = None
-    """the result's file (.png .tif .jpg .webp), or a folder when there are several; default: NAME-MODEL.png"""
+    """the result's file (.png .tif .jpg .webp), or a folder when there are several; default: NAME-MODEL.png, of a
+    folder's pictures in FOLDER-MODEL"""
     tiled: bool = False
     """keep the picture's size and go over it in tiles; otherwise it is brought to the network's size as a whole"""
     seed: int = 0
@@ -45,7 +46,7 @@ def run(arguments: list[str]) -> int:
         raise UpimagineError(f"--seed {chosen.seed} cannot work; use 0 or more")
     pictures = named_pictures(chosen.pictures)
     folder = len(pictures) > 1 or any(given.is_dir() for given in chosen.pictures)
-    outs = targets(pictures, chosen.out, Path(chosen.with_model).stem, folder)
+    outs = targets(pictures, chosen.out, Path(chosen.with_model).stem, chosen.pictures)
     machine = settle(chosen.device)
     done: list[Translated] = []
     failed: list[str] = []

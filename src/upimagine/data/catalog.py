@@ -41,7 +41,7 @@ class Catalog:
             UpimagineError: it is missing, no catalog, too new, or cannot be opened.
         """
         self.path = path
-        self._who, self._tool = who or _user(), tool
+        self._who, self._tool = who or user(), tool
         self._writer: int | None = None
         if not create and not path.is_file():
             raise UpimagineError(f"{path}: there is no such catalog; make one with `upimagine prepare`")
@@ -125,18 +125,26 @@ class Catalog:
         if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
             raise UpimagineError("its disk cannot be shared by several writers; put the catalog on a local disk")
         connection.execute("PRAGMA synchronous = FULL")  # what was said to be saved outlives a power cut, too
-        known = {row[0] for row in connection.execute("SELECT name FROM flags")}
-        if missing := FLAGS.keys() - known:
-            self._introduce(sorted(missing))
+        if missing := [name for name, flag in FLAGS.items() if self._known_measure(name) != flag.measure]:
+            self._introduce(missing)
+
+    def _known_measure(self, flag: str) -> str | None:
+        row = self.connection.execute(
+            "SELECT measures.name FROM flags JOIN measures ON measures.id = flags.measure WHERE flags.name = ?", (flag,)
+        ).fetchone()
+        return None if row is None else str(row[0])
 
     def _introduce(self, flags: Iterable[str]) -> None:
-        """Write down flags that the file does not know yet, with the thresholds they begin with."""
+        """Write down flags that the file does not know, or by another measure, with the thresholds they begin with."""
         with self.writing() as connection:
             for name in flags:
                 flag = FLAGS[name]
+                measure = self.measure(flag.measure)
                 new = connection.execute(
-                    "INSERT OR IGNORE INTO flags (name, measure, side, meaning) VALUES (?, ?, ?, ?)",
-                    (name, self.measure(flag.measure), flag.side, flag.meaning),
+                    """INSERT INTO flags (name, measure, side, meaning) VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE
+                    SET measure = excluded.measure, side = excluded.side, meaning = excluded.meaning
+                    WHERE measure <> excluded.measure""",
+                    (name, measure, flag.side, flag.meaning),
                 ).rowcount
                 if new:
                     connection.execute(
@@ -158,7 +166,8 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def _user() -> str:
+def user() -> str:
+    """Who runs this program."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # a container's user may have no name

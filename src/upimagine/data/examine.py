@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from upimagine.data.landmarks import FaceFinder
 from upimagine.data.look import look_at
 from upimagine.data.measures import Measured, measure
-from upimagine.data.quality.faces import FaceFinder
 from upimagine.errors import PictureError
 
 _CHUNK = 1 << 20

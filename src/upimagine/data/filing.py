@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from upimagine.data.catalog import Catalog, now
+from upimagine.data.duplicates import TWIN_MEASURE
 from upimagine.data.examine import Examined, Stamp
+from upimagine.data.landmarks import keep_faces
 from upimagine.data.measures import VERSION
 from upimagine.data.quality.faces import FACE_COUNT
 
@@ -39,8 +41,7 @@ def file_away(catalog: Catalog, found: Iterable[Examined]) -> int:
         for each in found:
             picture = None
             if each.sha256 is not None:
-                is_new = _put_picture(catalog, each)
-                new += is_new
+                new += _put_picture(catalog, each)
                 picture = _number_of(catalog, each.sha256)
                 assert picture is not None  # nothing is ever deleted from pictures
                 _put_scores(catalog, picture, each)
@@ -78,7 +79,9 @@ def _put_picture(catalog: Catalog, each: Examined) -> bool:
     """Insert or renew the picture; True where it is new."""
     if each.measured is None:
         return False
-    is_new = each.sha256 is not None and _number_of(catalog, each.sha256) is None
+    row = catalog.connection.execute("SELECT id, measured FROM pictures WHERE sha256 = ?", (each.sha256,)).fetchone()
+    if row is not None and row[1] != VERSION:
+        _forget_measures(catalog, row[0])
     catalog.connection.execute(
         """INSERT INTO pictures (sha256, bytes, height, width, phash, measured, writer, added)
         VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sha256) DO UPDATE SET
@@ -93,7 +96,16 @@ def _put_picture(catalog: Catalog, each: Examined) -> bool:
             now(),
         ),
     )
-    return is_new
+    return row is None
+
+
+def _forget_measures(catalog: Catalog, picture: int) -> None:
+    """Of an older version: what is not measured anew must not pass for the newest."""
+    catalog.connection.execute(
+        "DELETE FROM scores WHERE picture = ? AND measure <> (SELECT id FROM measures WHERE name = ?)",
+        (picture, TWIN_MEASURE),
+    )
+    catalog.connection.execute("DELETE FROM faces WHERE picture = ?", (picture,))
 
 
 def _put_scores(catalog: Catalog, picture: int, each: Examined) -> None:
@@ -108,6 +120,8 @@ def _put_scores(catalog: Catalog, picture: int, each: Examined) -> None:
                 "INSERT OR REPLACE INTO scores (picture, measure, value, writer) VALUES (?, ?, ?, ?)",
                 (*key, value, catalog.writer()),
             )
+    if each.measured.faces is not None:
+        keep_faces(catalog, picture, each.measured.faces)
 
 
 def _put_place(catalog: Catalog, each: Examined, picture: int | None) -> None:

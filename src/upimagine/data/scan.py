@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+from upimagine.data.ahead import ahead
 from upimagine.data.catalog import Catalog
 from upimagine.data.duplicates import find_twins
 from upimagine.data.examine import Examined, examine, stamp_of
 from upimagine.data.filing import file_away, is_unchanged, known_contents, mark_vanished
-from upimagine.data.quality.faces import FaceFinder
+from upimagine.data.landmarks import FaceFinder
 from upimagine.data.walk import list_files
 from upimagine.errors import UpimagineError
 
-_AHEAD = 4  # files a thread may be ahead of the writer
 _BATCH = 256
 _EVERY_S = 2.0
 """Seconds of work that a kill may cost."""
@@ -74,7 +73,8 @@ def scan(
     known = known_contents(catalog, find_faces is not None)
     troubles, new, unchanged, written = list(listing.closed), 0, 0, time.monotonic()
     batch: list[Examined] = []
-    for done, each in enumerate(_examined(catalog, files, known, find_faces, threads), 1):
+    jobs = (_job(catalog, path, known, find_faces) for path in files)
+    for done, each in enumerate(ahead(jobs, threads), 1):
         watch("scanning", done, len(files))
         if each is None:
             unchanged += 1
@@ -93,30 +93,13 @@ def scan(
     return Scanned(len(files), unchanged, new, vanished, troubles)
 
 
-def _examined(
-    catalog: Catalog, files: list[Path], known: set[bytes], find_faces: FaceFinder | None, threads: int
-) -> Iterator[Examined | None]:
-    """Every file in turn, None where it is unchanged; threads work ahead of it, but not far."""
-    threads = threads or os.cpu_count() or 1
-    pool = ThreadPoolExecutor(threads)
-    waiting: deque[Future[Examined] | None] = deque()
-    try:
-        for path in files:
-            waiting.append(
-                None
-                if _is_unchanged(catalog, path, find_faces is not None)
-                else pool.submit(examine, path, known.__contains__, find_faces)
-            )
-            if len(waiting) >= threads * _AHEAD:
-                yield _result(waiting.popleft())
-        while waiting:
-            yield _result(waiting.popleft())
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _result(waiting: Future[Examined] | None) -> Examined | None:
-    return None if waiting is None else waiting.result()
+def _job(
+    catalog: Catalog, path: Path, known: set[bytes], find_faces: FaceFinder | None
+) -> Callable[[], Examined] | None:
+    """None where the file is unchanged."""
+    if _is_unchanged(catalog, path, find_faces is not None):
+        return None
+    return partial(examine, path, known.__contains__, find_faces)
 
 
 def _is_unchanged(catalog: Catalog, path: Path, with_faces: bool) -> bool:

@@ -75,7 +75,36 @@ _NEAR = (
     "UPDATE pictures SET measured = 0",  # so that the next scan finds their hashes
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _NEAR)
+_FACES = (
+    # Every face that was found, largest first; numbers are pixels of the upright picture. `points68`: (68, 2) as
+    # (y, x), float32, little-endian, in the iBUG order.
+    """CREATE TABLE faces (
+        picture INTEGER NOT NULL REFERENCES pictures, number INTEGER NOT NULL, score REAL NOT NULL, features REAL,
+        y0 REAL NOT NULL, x0 REAL NOT NULL, y1 REAL NOT NULL, x1 REAL NOT NULL,
+        points68 BLOB NOT NULL CHECK (length(points68) = 544),
+        writer INTEGER NOT NULL REFERENCES writers, PRIMARY KEY (picture, number))""",
+    "UPDATE pictures SET measured = 0",  # so that the next scan finds them
+)
+
+_SWIPES = (
+    # A swipe has a name of its own, so that one that is sent twice, after a lost answer, counts once.
+    """CREATE TABLE swipes (
+        uuid BLOB PRIMARY KEY CHECK (length(uuid) = 16), label INTEGER NOT NULL UNIQUE REFERENCES labels)
+        WITHOUT ROWID""",
+    # Everybody's last word on each picture, counted. As many keeps as rejects are no verdict, but a doubt.
+    """CREATE VIEW verdicts AS
+        SELECT picture, total(value = 'keep') AS keep, total(value = 'reject') AS reject,
+            CASE WHEN total(value = 'keep') > total(value = 'reject') THEN 'keep'
+                WHEN total(value = 'keep') < total(value = 'reject') THEN 'reject' ELSE 'unsure' END AS verdict
+        FROM (SELECT picture, value, row_number() OVER (PARTITION BY picture, who ORDER BY labels.id DESC) AS back
+            FROM labels JOIN writers ON writers.id = labels.writer WHERE name = 'verdict')
+        WHERE back = 1 AND value IS NOT NULL GROUP BY picture""",
+    # What a picture looks like in numbers, as float16, for whoever learns from verdicts.
+    """CREATE TABLE features (
+        picture INTEGER PRIMARY KEY REFERENCES pictures, version INTEGER NOT NULL, vector BLOB NOT NULL)""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _NEAR, _FACES, _SWIPES)
 """Step i takes version i to version i + 1. Steps are only ever added at the end."""
 
 

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import cast, get_args
 
 from upimagine.data.archives import Member, tar_members, zip_members
 from upimagine.data.catalog import Catalog, is_catalog
 from upimagine.data.folder import PICTURE_SUFFIXES, no_pictures, pictures_in, subfolders
-from upimagine.data.found import Found
+from upimagine.data.found import Found, Label
 from upimagine.data.labels import DATASET, ROWS, labels_of
-from upimagine.data.records import clean_paths
+from upimagine.data.records import Record, Which, records
+from upimagine.data.verdicts import VERDICT
 from upimagine.errors import UpimagineError
 
 
@@ -21,8 +23,9 @@ def opened(data: list[Path]) -> Iterator[list[Found]]:
     """All pictures of the given folders and archives, one after the other as given, each sorted by name; with labels.
 
     Of a folder those directly inside; if it has none, those directly inside its folders, whose names are then labels.
-    Of a .zip or .tar (WebDataset) all, however deep; of a catalog those without a flag. They can be read while the
-    context lasts, by several threads.
+    Of a .zip or .tar (WebDataset) all, however deep; of a catalog the good ones (kept by who sorted them, or neither
+    flagged nor rejected), or others: CATALOG:keep, :clean, :all and so on (`records.Which`). They can be read while
+    the context lasts, by several threads.
 
     Raises UpimagineError, one line, for what is missing, damaged, encrypted or holds no picture.
     """
@@ -32,10 +35,11 @@ def opened(data: list[Path]) -> Iterator[list[Found]]:
         found: list[Found] = []
         for path in data:
             suffix = path.suffix.lower()
+            catalog, which = _which(path)
             if path.is_dir():
                 found += _in_folder(path)
-            elif is_catalog(path):
-                found += [Found(picture) for picture in _clean(path)]
+            elif is_catalog(catalog):
+                found += _in_catalog(catalog, which)
             elif suffix == ".zip":
                 found += _in_archive(path, zip_members(path, keep), shard=False)
             elif suffix == ".tar":
@@ -47,12 +51,28 @@ def opened(data: list[Path]) -> Iterator[list[Found]]:
         yield found
 
 
-def _clean(path: Path) -> list[Path]:
+def _which(path: Path) -> tuple[Path, Which]:
+    """CATALOG:keep into the file and what is meant of it; a file whose own name ends so is itself."""
+    name, _, last = path.name.rpartition(":")
+    if name and not path.exists() and last in get_args(Which):
+        return path.with_name(name), cast(Which, last)
+    return path, "good"
+
+
+def _in_catalog(path: Path, which: Which) -> list[Found]:
     with Catalog(path) as catalog:
-        clean = clean_paths(catalog)
-    if not clean:
-        raise UpimagineError(f"{path} holds no picture without a flag; move its thresholds with `upimagine prepare`")
-    return clean
+        pictures = [Found(Path(record.path), label=_said(record)) for record in records(catalog, which)]
+    if not pictures:
+        mend = "move its thresholds with `upimagine prepare`" if which == "good" else "sort more with `upimagine sort`"
+        raise UpimagineError(f"{path} holds no picture that is {which}; {mend}, or name another choice, as {path}:all")
+    return pictures
+
+
+def _said(record: Record) -> Label:
+    """Names of a picture's labels to what was said last, but of the verdict to what most say; None if nothing was."""
+    last = {label.name: label.value for label in record.labels if label.name != VERDICT}
+    said = {name: value for name, value in last.items() if value is not None}
+    return said | ({VERDICT: record.verdict} if record.verdict is not None else {}) or None
 
 
 def _in_folder(folder: Path) -> list[Found]:

@@ -34,7 +34,9 @@ code { font-size: .95em; }
 
 
 @dataclass(frozen=True)
-class _Shown:
+class Shown:
+    """A picture as the page shows it."""
+
     path: str
     value: float
     raised: bool
@@ -73,14 +75,17 @@ def worst_page(catalog: Catalog, out: Path, *, most: int = 24, overwrite: bool =
 
 def _section(catalog: Catalog, state: FlagState, most: int, thumbs: dict[str, str]) -> str:
     limit = "off" if state.threshold is None else f"raised at {state.threshold:g} and {state.side}"
-    items = "\n".join(_item(each, thumbs) for each in _worst(catalog, state, most)) or "<li>none was measured</li>"
+    items = (
+        "\n".join(_item(each, thumbs) for each in worst_pictures(catalog, state, most)) or "<li>none was measured</li>"
+    )
     return (
         f'<section id="{state.name}"><h2>{state.name}: {state.raised}</h2>'
         f"<p>{_safe(state.meaning)}; {limit}</p>\n<ul>{items}</ul></section>"
     )
 
 
-def _worst(catalog: Catalog, state: FlagState, most: int) -> list[_Shown]:
+def worst_pictures(catalog: Catalog, state: FlagState, most: int) -> list[Shown]:
+    """Up to `most` pictures that are there, the worst by a flag first."""
     order = "DESC" if state.side == "above" else "ASC"
     rows = catalog.connection.execute(
         f"""SELECT (SELECT min(path) FROM places WHERE picture = scores.picture AND vanished IS NULL), scores.value,
@@ -89,14 +94,15 @@ def _worst(catalog: Catalog, state: FlagState, most: int) -> list[_Shown]:
                 (SELECT min(path) FROM places JOIN near ON near.better = places.picture
                  WHERE near.picture = scores.picture AND vanished IS NULL) END
         FROM scores JOIN measures ON measures.id = scores.measure
-        WHERE measures.name = ? AND scores.picture IN (SELECT id FROM live)
-        ORDER BY scores.value {order}, scores.picture LIMIT ?""",
+        WHERE measures.name = ?
+            AND EXISTS (SELECT 1 FROM places WHERE places.picture = scores.picture AND vanished IS NULL)
+        ORDER BY scores.value {order}, scores.picture {order} LIMIT ?""",
         (state.name, state.measure, most),
     )
-    return [_Shown(path, value, bool(raised), twin) for path, value, raised, twin in rows]
+    return [Shown(path, value, bool(raised), twin) for path, value, raised, twin in rows]
 
 
-def _item(shown: _Shown, thumbs: dict[str, str]) -> str:
+def _item(shown: Shown, thumbs: dict[str, str]) -> str:
     pictures = "".join(_thumb(path, thumbs) for path in (shown.path, shown.twin) if path is not None)
     twin = f"<br>like {_safe(Path(shown.twin).name)}" if shown.twin is not None else ""
     flagged = ", flagged" if shown.raised else ""

@@ -1,8 +1,7 @@
-"""Running the vendored TensorFlow Lite networks: made once a process, one thread each."""
+"""Running the vendored TensorFlow Lite networks: made once a thread, so that threads do not wait for each other."""
 
 from __future__ import annotations
 
-import functools
 import os
 import threading
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ _MODELS = Path(__file__).parent / "mediapipe"
 
 
 class Network:
-    """One TensorFlow Lite file ready to run. Calls from several threads queue up."""
+    """One TensorFlow Lite file ready to run, for one thread."""
 
     def __init__(self, path: Path) -> None:
         from ai_edge_litert.interpreter import Interpreter
@@ -30,20 +29,29 @@ class Network:
             self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._outputs = [detail["index"] for detail in self._interpreter.get_output_details()]
-        self._lock = threading.Lock()
 
     def __call__(self, picture: Floats) -> list[Floats]:
         """(1, height, width, 3) float32 to the outputs in the file's order."""
-        with self._lock:
-            self._interpreter.set_tensor(self._input, picture)
-            self._interpreter.invoke()
-            return [self._interpreter.get_tensor(index) for index in self._outputs]
+        self._interpreter.set_tensor(self._input, picture)
+        self._interpreter.invoke()
+        return [self._interpreter.get_tensor(index) for index in self._outputs]
 
 
-@functools.cache
+class _Loaded(threading.local):
+    def __init__(self) -> None:
+        self.networks: dict[str, Network] = {}
+
+
+_LOADED = _Loaded()
+_LOADING = threading.Lock()
+
+
 def network(file_name: str) -> Network:
-    """The vendored network of that name, loaded at the first call in this process."""
-    return Network(_MODELS / file_name)
+    """The vendored network of that name, loaded at the first call in this thread (a few milliseconds)."""
+    if file_name not in _LOADED.networks:
+        with _LOADING:  # descriptor 2 is the whole process's
+            _LOADED.networks[file_name] = Network(_MODELS / file_name)
+    return _LOADED.networks[file_name]
 
 
 @contextmanager

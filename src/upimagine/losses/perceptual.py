@@ -11,10 +11,7 @@ from torch import Tensor, nn
 from upimagine.losses.unit_distance import unit_distance
 
 Distance = Literal["l1", "unit"]
-_LAYERS: dict[Distance, tuple[str, ...]] = {
-    "l1": ("relu1_2", "relu2_2", "relu3_3"),
-    "unit": ("relu1_2", "relu2_2", "relu3_3", "relu4_3"),
-}
+_BLOCKS: dict[Distance, int] = {"l1": 3, "unit": 4}
 
 
 class PerceptualLoss(nn.Module):
@@ -33,8 +30,8 @@ class PerceptualLoss(nn.Module):
     crop, at the same place in output and target.
 
     Args:
-        features: called as ``features(pictures, layers)`` and returns a map a layer, as ``nets.vgg.Vgg16Features``.
-        layers: names of the layers compared; None takes relu1_2 to relu3_3 for "l1" and to relu4_3 for "unit".
+        features: called as ``features(pictures, layers)`` and returns a map a layer, as ``nets.vgg.VggFeatures``.
+        layers: names of the layers compared; None takes its `block_ends`, three of them for "l1" and four for "unit".
         crop_px: side of the crop; pictures that are smaller along a side are used whole along it. None: no crop.
         distance: "l1" or "unit".
     """
@@ -48,7 +45,8 @@ class PerceptualLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.features = features
-        self.layers = _LAYERS[distance] if layers is None else tuple(layers)
+        ends: tuple[str, ...] = features.block_ends if layers is None else tuple(layers)  # type: ignore[assignment]
+        self.layers = ends[: _BLOCKS[distance]] if layers is None else ends
         self.distance = distance
         self.crop_px = crop_px
 

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from upimagine import __version__, pixels
 from upimagine.errors import UpimagineError
+from upimagine.make.colour_fields import colour_field
 from upimagine.make.machine import settle
-from upimagine.make.picture import Enlarged, file_sha256, finish, keep
+from upimagine.make.picture import Enlarged, finish, keep
 from upimagine.make.sampling import make_one
 from upimagine.make.source import Source, open_source
-from upimagine.make.stages import Machine, Sized, Watch
+from upimagine.make.stages import Machine, Sized, Watch, file_sha256
 from upimagine.models.builtin import builtin_models
 from upimagine.models.loaded import load_generator, load_upscaler
 from upimagine.recipe import Origin, Resolved, parse_resolved
@@ -63,7 +64,11 @@ def again(
         )
         for rival, sha256 in zip(also, done.also_sha256, strict=True):
             _check(rival, load_upscaler(rival, machine.device, machine.dtype).file.sha256, sha256)
-        stages.append((done.stage.model_copy(update={"model": model, "also": also}), done.size_px))
+        guide = None if done.stage.guide is None else str(beside / done.stage.guide)
+        if guide is not None and file_sha256(Path(guide)) != done.guide_sha256:
+            raise UpimagineError(f"{guide} is not the guide it was made with (its contents differ); put that there")
+        new = {"model": model, "also": also, "guide": guide}
+        stages.append((done.stage.model_copy(update=new), done.size_px))
     origin = recipe.origin
     if origin.model is not None:
         model = _model(origin.model, origin.model_sha256 or "", beside, given)
@@ -93,11 +98,12 @@ def _origin(
     if origin.latent is not None and origin.model is not None:
         generator = load_generator(origin.model, machine.device, machine.dtype)
         _check(origin.model, generator.file.sha256, origin.model_sha256 or "")
-        return make_one(generator, torch.tensor(origin.latent, dtype=torch.float32)), Source()
+        vector = torch.tensor(origin.latent, dtype=torch.float32)
+        return make_one(generator, vector, 1.0 if origin.truncation is None else origin.truncation), Source()
+    if origin.drawn is not None and origin.drawn_number is not None:
+        return colour_field(origin.drawn, *origin.drawn_number), Source()
     if origin.picture is None:
-        raise UpimagineError(
-            "the recipe names neither a latent vector nor a picture to begin with; it cannot be walked"
-        )
+        raise UpimagineError("the recipe names no latent vector, drawing or picture to begin with; it cannot be walked")
     path = source or beside / origin.picture
     if not path.is_file():
         raise UpimagineError(f"{path}, from which it was made, is not there; name it with --source")

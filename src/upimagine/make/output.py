@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from upimagine import pixels
-from upimagine.make.journal import FileJournal, Stateful
+from upimagine.make.journal import FileJournal, Stateful, files_of
 from upimagine.make.source import AlphaRows, Source
 from upimagine.printing import BleedRows, PrintLayout, SharpenedRows, Sharpening
 from upimagine.recipe import Print
@@ -47,6 +47,23 @@ def settled(out: Path, printing: Print) -> Print:
     return printing.model_copy(update={"bit_depth": depth, "sharpen": sharpen})
 
 
+def check_room(out: Path, size_px: tuple[int, int], printing: Print, source: Source) -> None:
+    """Raise UpimagineError where a picture of (height, width) cannot be written: too large for its format or the disk.
+
+    `printing` as `settled` gives it. What an earlier process left to go on with needs no room again.
+    """
+    assert printing.bit_depth is not None
+    spool = files_of(out)[1]
+    pixels.check_room(
+        out,
+        *_layout(size_px, printing).full_px,
+        alpha=source.alpha is not None,
+        bit_depth=printing.bit_depth,
+        dpi=printing.dpi,
+        there_bytes=spool.stat().st_size if spool.exists() else 0,
+    )
+
+
 def open_output(
     out: Path,
     size_px: tuple[int, int],
@@ -61,9 +78,8 @@ def open_output(
     With a journal rows already there are kept. Raises UpimagineError as `pixels.Canvas`, and for a bleed wider than
     the picture.
     """
-    dpi = printing.dpi or _SCREEN_DPI
-    bleed_px = round(printing.bleed_mm / 25.4 * dpi)
-    layout = PrintLayout(size_px, bleed_px, dpi)
+    layout = _layout(size_px, printing)
+    bleed_px = layout.bleed_px
     assert printing.bit_depth is not None
     canvas = pixels.Canvas(
         out,
@@ -89,6 +105,11 @@ def open_output(
     if journal is not None:
         journal.attach(canvas, held)
     return Opened(canvas, sink, layout)
+
+
+def _layout(size_px: tuple[int, int], printing: Print) -> PrintLayout:
+    dpi = printing.dpi or _SCREEN_DPI
+    return PrintLayout(size_px, round(printing.bleed_mm / 25.4 * dpi), dpi)
 
 
 def _sharpening(printing: Print) -> Sharpening:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,11 +16,12 @@ from typing import Literal
 from torch import Tensor
 
 from upimagine import pixels
+from upimagine.data.rasters import Rasters
 from upimagine.errors import UpimagineError
-from upimagine.guide.faces import find_face
+from upimagine.make.chain import choose_models, plan_stages, scales_of
 from upimagine.make.journal import EVERY_S, FileJournal, tidy
-from upimagine.make.machine import settle
-from upimagine.make.output import open_output, settled
+from upimagine.make.machine import memory_told, settle
+from upimagine.make.output import check_room, open_output, settled
 from upimagine.make.source import Source, open_source
 from upimagine.make.stages import (
     SMALLEST_PX,
@@ -30,6 +29,7 @@ from upimagine.make.stages import (
     Sized,
     Watch,
     check_size,
+    file_sha256,
     in_memory,
     load_rivals,
     resolved,
@@ -37,19 +37,9 @@ from upimagine.make.stages import (
     seen_from,
     stage_size,
 )
-from upimagine.models.loaded import load_upscaler
 from upimagine.recipe import Done, Enlarge, Origin, Print
 from upimagine.render.enlarge import Report
 from upimagine.render.seams import Seams
-
-#: Short side of the plane on which the built-in network with a face guide learned its faces.
-_FACE_PLANE_PX = 96
-#: Short side up to which a picture with a face is taken for a small portrait.
-_SMALL_PX = 192
-#: A plane may be this much larger than the picture, plainly resampled, before another pass pays.
-_STRETCH = 1.5
-_GENERAL_MODEL = "detail-x8"
-_FACE_MODEL = "portrait-x8"
 
 
 @dataclass(frozen=True)
@@ -66,7 +56,6 @@ class Enlarged:
     written: Future[None] | None = None  # of a file that is still being encoded
     resumed: bool = False  # it went on where an earlier process had stopped
     shifted: bool = False  # seams were seen, and it was rendered anew on a shifted grid
-    scales: tuple[int, ...] = ()  # of the models
 
     @property
     def outside_share(self) -> float:
@@ -85,6 +74,7 @@ def enlarge(
     *,
     to_px: int = 4096,
     models: tuple[str, ...] = (),
+    guide: Path | None = None,
     options: Enlarge | None = None,
     printing: Print | None = None,
     strict: bool = False,
@@ -92,43 +82,51 @@ def enlarge(
     overwrite: bool = False,
     machine: Machine | None = None,
     watch: Watch = lambda what, done, total: None,
+    planned: Callable[[tuple[float, ...]], None] = lambda scales: None,
     save_every_s: float = EVERY_S,
 ) -> Enlarged:
     """Up-imagine a picture file so that its longer side has `to_px` pixels, and write it with its recipe inside.
 
     Without `models` they are chosen: small pictures (short side up to 192 px) with a face start with portrait-x8,
     detail-x8 does the rest in as many passes as the size asks for. What a picture shows is kept, whatever its size:
-    only what is finer is invented. Transparency is enlarged beside the colours where the format of `out` has it, else
+    only what is finer is invented. `guide` is a raster file, or a folder of them under the pictures' names, for models
+    that learned with such. Transparency is enlarged beside the colours where the format of `out` has it, else
     transparent places become white; EXIF and XMP come along. `options` sets candidates, stride and so on for
     every stage (its `model` and sizes are ignored), `printing` how the file is written. `strict` renders anew on a
-    shifted grid when seams are visible, and then gives up. `slides` also writes every pass before the last.
+    shifted grid when seams are visible, and then gives up. `slides` also writes every pass before the last. Before the
+    first tile `planned` is called with what each model multiplies the picture's sides by.
 
     If the process dies, the same call goes on where it was at most `save_every_s` seconds before.
     Raises PictureError for a picture that cannot be used, UpimagineError for models and outputs, and for visible seams.
     """
-    tidy(Path(out))
+    if not overwrite:  # else what is there may be the picture that is to be replaced, not one that has just come to be
+        tidy(Path(out))
     out = pixels.claim(out, overwrite)
     machine = machine or settle()
     if to_px < SMALLEST_PX:
         raise UpimagineError(f"--to {to_px} is too small; ask for at least {SMALLEST_PX} pixels")
-    opened, source = open_source(picture, keep_alpha=pixels.holds_alpha(out))
-    check_size(opened, str(picture))
-    kept = pixels.Mapped(opened, out.parent)
-    opened = kept.tensor
+    with memory_told(str(picture)):
+        opened, source = open_source(picture, keep_alpha=pixels.holds_alpha(out))
+        check_size(opened, str(picture))
+        kept = pixels.Mapped(opened, out.parent)
+        opened = kept.tensor
 
-    def go_on(what: str, done: int, total: int) -> None:
-        kept.let_go()
-        watch(what, done, total)
+        def go_on(what: str, done: int, total: int) -> None:
+            kept.let_go()
+            watch(what, done, total)
 
-    chain = models or choose_models(opened, to_px)
-    options = options or Enlarge(model=chain[0], keep_detail=True)
-    stages = plan_stages(opened, chain, to_px, options, machine)
-    origin = Origin(picture=seen_from(out, picture), picture_sha256=file_sha256(Path(picture)))
-    done = finish(
-        opened, stages, out, origin, machine,
-        printing=printing, source=source, strict=strict, slides=slides, overwrite=overwrite, watch=go_on,
-        save_every_s=save_every_s,
-    )  # fmt: skip
+        chain = models or choose_models(opened, to_px)
+        options = options or Enlarge(model=chain[0], keep_detail=True)
+        if guide is not None:
+            options = options.model_copy(update={"guide": str(Rasters(guide).path_of(Path(picture)))})
+        stages = plan_stages(opened, chain, to_px, options, machine)
+        planned(scales_of(opened, stages, machine))
+        origin = Origin(picture=seen_from(out, picture), picture_sha256=file_sha256(Path(picture)))
+        done = finish(
+            opened, stages, out, origin, machine,
+            printing=printing, source=source, strict=strict, slides=slides, overwrite=overwrite, watch=go_on,
+            save_every_s=save_every_s,
+        )  # fmt: skip
     return dataclasses.replace(done, flattened=source.flattened)
 
 
@@ -156,6 +154,8 @@ def finish(
     started = time.perf_counter()
     printing = settled(out, printing or Print())  # what cannot be is better known now than after the first stages
     source = source or Source()
+    if (size_px := stages[-1][1]) is not None:
+        check_room(out, size_px, printing, source)
     for attempt in range(2 if strict else 1):
         grid = stages if attempt == 0 else shifted(stages)
         rendering = _Rendering(picture, grid, out, origin, machine, printing, source)
@@ -234,8 +234,8 @@ class _Rendering:
             if encoder is None:
                 opened.canvas.commit(recipe)
             else:
-                written = encoder.submit(opened.canvas.commit, recipe)
-                unfinished.pop_all()  # `commit` closes the canvas itself
+                written = encoder.submit(_commit, opened.canvas, recipe, journal)
+                unfinished.pop_all()  # which `_commit` does, later
         return Enlarged(
             out,
             opened.layout.full_px,
@@ -245,12 +245,12 @@ class _Rendering:
             0.0,
             written=written,
             resumed=resumed,
-            scales=tuple(load_rivals(each.stage, self.machine)[0].scale for each in done),
         )
 
     def _identity(self, size_px: tuple[int, int]) -> str:
         """Everything that the pixels depend on, as text."""
         models = [upscaler.file.sha256 for stage, _ in self.stages for upscaler in load_rivals(stage, self.machine)]
+        models += [file_sha256(Path(stage.guide)) for stage, _ in self.stages if stage.guide is not None]
         plain = resolved(self.out, self.origin, [], self.machine, self.printing, self.source.alpha is not None)
         return json.dumps([plain, models, size_px, [(stage.model_dump_json(), size) for stage, size in self.stages]])
 
@@ -265,6 +265,15 @@ class _Slides:
         self._count += 1
         path = self._out.with_name(f"{self._out.stem}-pass-{self._count}.png")
         pixels.write(path, picture, overwrite=self._overwrite)
+
+
+def _commit(canvas: pixels.Canvas, recipe: str, journal: FileJournal | None) -> None:
+    """Encode the file; whether that went well or not, there is nothing to go on with then."""
+    try:
+        canvas.commit(recipe)  # which closes the canvas
+    finally:
+        if journal is not None:
+            journal.forget()
 
 
 def _forget_unless_interrupted(journal: FileJournal, kind: type[BaseException] | None, *_: object) -> None:
@@ -285,47 +294,3 @@ def keep(
     recipe = resolved(out, origin, [], machine, Print(bit_depth=bit_depth, dpi=None))
     pixels.write(out, picture, bit_depth=bit_depth, recipe=recipe, overwrite=overwrite)
     return Enlarged(out, (picture.shape[2], picture.shape[3]), (), None, (), 0.0)
-
-
-def choose_models(picture: Tensor, to_px: int) -> tuple[str, ...]:
-    """Which built-in models lead from this picture (1, 3, H, W) to a longer side of `to_px`."""
-    longer, shorter = max(picture.shape[2:]), min(picture.shape[2:])
-    chain: list[str] = []
-    if shorter <= _SMALL_PX and find_face(picture) is not None:
-        chain.append(_FACE_MODEL)
-        longer = round(min(shorter, _FACE_PLANE_PX) * 8 * longer / shorter)
-        if longer * _STRETCH >= to_px:
-            return tuple(chain)
-    passes = max(1, math.ceil(math.log(to_px / longer / _STRETCH, 8) - 1e-9))
-    return tuple(chain + [_GENERAL_MODEL] * passes)
-
-
-def plan_stages(
-    picture: Tensor, models: tuple[str, ...], to_px: int, options: Enlarge, machine: Machine
-) -> list[Sized]:
-    """Each model with the size that its result shall have: the last one the wanted size, one before it all that it
-    makes of the picture as it comes, but no more than is wanted."""
-    height, width = picture.shape[2:]
-    stages: list[Sized] = []
-    here = max(height, width)
-    for position, model in enumerate(models):
-        upscaler = load_upscaler(model, machine.device, machine.dtype)
-        plane_px = None
-        if upscaler.guide_channels:  # its faces have a size
-            plane_px = min(round(min(height, width) * here / max(height, width)), _FACE_PLANE_PX)
-            here = round(plane_px * max(height, width) / min(height, width))
-        here = min(here * upscaler.scale, to_px)
-        stage = options.model_copy(update={"model": model, "plane_px": plane_px, "short_px": None})
-        stages.append((stage, _scaled(height, width, to_px if position == len(models) - 1 else here)))
-    return stages
-
-
-def _scaled(height: int, width: int, longer_px: int) -> tuple[int, int]:
-    ratio = longer_px / max(height, width)
-    return max(1, round(height * ratio)), max(1, round(width * ratio))
-
-
-def file_sha256(path: Path) -> str:
-    """Hex SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

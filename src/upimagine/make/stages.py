@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from collections.abc import Callable
@@ -12,9 +13,10 @@ import torch
 from torch import Tensor
 
 from upimagine import __version__, pixels
+from upimagine.data.rasters import Rasters
 from upimagine.errors import PictureError, UpimagineError
-from upimagine.guide.faces import FaceGuide, tender_places
-from upimagine.guide.raster import Style
+from upimagine.guide.faces import tender_places
+from upimagine.guide.kinds import guide_named
 from upimagine.models.builtin import builtin_models
 from upimagine.models.loaded import LoadedUpscaler, load_upscaler
 from upimagine.pixels.resizing import resize_antialiased
@@ -80,6 +82,7 @@ def run_stage(
         plane_px=plane_px,
         size_px=size_px,
         guided=guided,
+        guide_sha256=None if stage.guide is None else file_sha256(Path(stage.guide)),
         tiles=(report.plan.rows, report.plan.cols),
         steady=report.batch_tiles == stage.batch,
         winners=report.winners,
@@ -133,7 +136,7 @@ def _one_pass(
 
     plane = keep(resize_antialiased(picture, plane_px))
     reference = _reference(picture, plane_px, upscaler) if stage.keep_detail else None
-    guide = _guide(upscaler, stage).draw(picture, plane_px) if upscaler.guide_channels else None
+    guide = _guide(upscaler, stage, picture, plane_px) if upscaler.guide_channels else None
     full_px = (plane_px[0] * upscaler.scale, plane_px[1] * upscaler.scale)
     size_px = size_px or full_px
     overhang = (full_px[0] - size_px[0], full_px[1] - size_px[1])
@@ -164,12 +167,20 @@ def load_rivals(stage: Enlarge, machine: Machine) -> list[LoadedUpscaler]:
     return [load_upscaler(model, machine.device, machine.dtype) for model in (stage.model, *stage.also)]
 
 
-def _guide(upscaler: LoadedUpscaler, stage: Enlarge) -> FaceGuide:
-    """The guide that the network learned with, told by its channels. Raises UpimagineError when there is none such."""
-    styles: dict[int, Style] = {3: "rgb", 6: "channels"}
-    if upscaler.guide_channels not in styles:
-        raise UpimagineError(f"{stage.model} wants {upscaler.guide_channels} guide channels; no guide here draws those")
-    return FaceGuide(styles[upscaler.guide_channels], stage.finder)
+def _guide(upscaler: LoadedUpscaler, stage: Enlarge, picture: Tensor, plane_px: tuple[int, int]) -> Tensor | None:
+    """What the network learned with: drawn of the picture (1, 3, H, W), or the stage's raster file, on the plane.
+
+    Raises UpimagineError when it wants a raster and has none, PictureError when that does not fit the picture.
+    """
+    if (drawing := guide_named(upscaler.guide_kind, stage.finder)) is not None:
+        return drawing.draw(picture, plane_px)
+    if stage.guide is None:
+        raise UpimagineError(
+            f"{stage.model} learned with guides drawn beside its pictures; give --guide FILE or FOLDER"
+        )
+    path = Path(stage.guide)
+    raster = Rasters(path, upscaler.guide_palette).of(path, (picture.shape[2], picture.shape[3]))
+    return resize_antialiased(raster, plane_px).to(picture.device)
 
 
 def _reference(picture: Tensor, plane_px: tuple[int, int], upscaler: LoadedUpscaler) -> Tensor | None:
@@ -195,6 +206,7 @@ def render_settings(stage: Enlarge, window_px: int) -> Settings:
         noise=stage.noise,
         best_of=stage.best_of,
         wrap=stage.wrap,
+        border_px=stage.border_px,
         shift_px=stage.shift_px,
         realism=stage.realism,
         sharpness=stage.sharpness,
@@ -228,6 +240,7 @@ def resolved(out: Path, origin: Origin, done: list[Done], machine: Machine, outp
         seen = {
             "model": seen_from(out, each.stage.model),
             "also": tuple(seen_from(out, model) for model in each.stage.also),
+            "guide": None if each.stage.guide is None else seen_from(out, each.stage.guide),
         }
         named.append(each.model_copy(update={"stage": each.stage.model_copy(update=seen)}))
     if origin.model is not None:
@@ -260,6 +273,15 @@ def seen_from(out: Path, name: str | Path) -> str:
     except ValueError:  # on another drive
         way = Path(name).name
     return os.fsencode(Path(way).as_posix()).decode("utf-8", "replace")
+
+
+def file_sha256(path: Path) -> str:
+    """Hex SHA-256 of a file. Raises UpimagineError when it is not there."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UpimagineError(f"{path} cannot be read ({(error.strerror or str(error)).lower()})") from error
 
 
 def check_size(picture: Tensor, name: str) -> None:

@@ -11,9 +11,10 @@ from upimagine.nets.began import BeganAutoencoder, BeganGenerator
 from upimagine.nets.dcgan import DcganDiscriminator, DcganGenerator
 from upimagine.nets.enhance import EnhanceGan
 from upimagine.nets.fastgan import FastganDiscriminator, FastganGenerator
-from upimagine.nets.growing import GrowingDiscriminator, GrowingGenerator
 from upimagine.nets.jnet import JNet, JNetDiscriminator
+from upimagine.nets.pggan import PgganDiscriminator, PgganGenerator
 from upimagine.nets.pix2pix import PatchDiscriminator, UNet
+from upimagine.nets.stack import StackGenerator
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "began": BeganGenerator,
@@ -23,11 +24,12 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "enhance": EnhanceGan,
     "fastgan": FastganGenerator,
     "fastgan-discriminator": FastganDiscriminator,
-    "growing": GrowingGenerator,
-    "growing-discriminator": GrowingDiscriminator,
     "jnet": JNet,
     "jnet-discriminator": JNetDiscriminator,
     "patch-discriminator": PatchDiscriminator,
+    "pggan": PgganGenerator,
+    "pggan-discriminator": PgganDiscriminator,
+    "stack": StackGenerator,
     "unet": UNet,
 }
 

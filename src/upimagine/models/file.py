@@ -83,7 +83,8 @@ def load_model_file(path: Path) -> ModelFile:
     description.
     """
     header = read_header(path)
-    data = path.read_bytes()
+    with path.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     tensors: dict[str, Tensor] = {}
     with safe_open(path, framework="pt") as file:
         for key in file.keys():  # noqa: SIM118 (not a dict)
@@ -99,14 +100,15 @@ def load_model_file(path: Path) -> ModelFile:
         kind = ARCHITECTURES.get(architecture)
         if kind is None:
             raise UpimagineError(f"{path} needs the architecture {architecture!r}; update upimagine")
-        mine = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
+        keys = [key for key in tensors if key.startswith(f"{name}.")]
+        mine = {key.removeprefix(f"{name}."): tensors.pop(key) for key in keys}
         try:
             with torch.device("meta"):
                 net = kind(**config)
             net = net.to_empty(device="cpu")
-            net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in mine.items()})
+            net.load_state_dict(mine)  # copies into float32
         except (TypeError, ValueError, RuntimeError) as error:
             first = str(error).splitlines()[0]
             raise UpimagineError(f"{path} does not fit its own description ({first}); get it anew") from error
         built[name] = net.eval().requires_grad_(False)
-    return ModelFile(path, role, built["main"], built.get("critic"), story, hashlib.sha256(data).hexdigest())
+    return ModelFile(path, role, built["main"], built.get("critic"), story, sha256)

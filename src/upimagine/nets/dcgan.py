@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from upimagine.nets.norms import Norm, limit_spectra, norm_layer
+from upimagine.nets.classes import Projection, told
+from upimagine.nets.few_places import FewPlacesConv2d, FewPlacesConvTranspose2d
+from upimagine.nets.norms import GeneratorNorm, Norm, limit_spectra, norm_layer
 from upimagine.nets.shapes import assert_shape
 
 SIZES_PX = (64, 128, 256)
+#: Discriminators go further: they also judge what other generators make.
+JUDGED_SIZES_PX = (*SIZES_PX, 512, 1024)
 
 
-def _doublings(size_px: int) -> int:
+def _doublings(size_px: int, sizes: tuple[int, ...]) -> int:
     """Steps of x2 between the 4x4 map and the picture."""
-    if size_px not in SIZES_PX:
-        raise ValueError(f"a DCGAN of {size_px} px is not defined; choose one of {SIZES_PX}")
+    if size_px not in sizes:
+        raise ValueError(f"a DCGAN of {size_px} px is not defined; choose one of {sizes}")
     return size_px.bit_length() - 3  # 64 -> 4, 128 -> 5, 256 -> 6
 
 
@@ -35,62 +41,85 @@ class DcganGenerator(nn.Module):
     """Latent vector to a picture through transposed convolutions, batch norm and ReLU; tanh at the end.
 
     With `width` 64 and `max_width` None the layer table is the paper port's: 64 px has 3,576,704 parameters, 128 px
-    12,786,560. `max_width` caps the widest layers, which hold most of the parameters.
+    12,786,560. `max_width` caps the widest layers, where most parameters are. `norm` is the paper's "batch", whose
+    running averages serve at inference; with "batch-own" each picture's own statistics do (`nets.norms`). `classes` are
+    names; its `latent_dim` is then as much longer as there are (`nets.classes`).
     """
 
     def __init__(
-        self, size_px: int = 128, latent_dim: int = 100, width: int = 64, max_width: int | None = None
+        self,
+        size_px: int = 128,
+        latent_dim: int = 100,
+        width: int = 64,
+        max_width: int | None = None,
+        norm: GeneratorNorm = "batch",
+        classes: Sequence[str] = (),
     ) -> None:
         super().__init__()
-        steps = _doublings(size_px)
-        self.size_px, self.latent_dim = size_px, latent_dim
-        self.config = {"size_px": size_px, "latent_dim": latent_dim, "width": width, "max_width": max_width}
+        steps = _doublings(size_px, SIZES_PX)
+        self.classes = tuple(classes)
+        self.size_px, self.latent_dim = size_px, latent_dim + len(classes)
+        self.config: dict[str, Any] = {
+            "size_px": size_px,
+            "latent_dim": latent_dim,
+            "width": width,
+            "max_width": max_width,
+            "norm": norm,
+        }
+        if classes:
+            self.config["classes"] = list(classes)
         widths = [min(width << (steps - 1 - i), max_width or width << steps) for i in range(steps)]  # at 4, 8, 16, ...
         layers: list[nn.Module] = [
-            nn.ConvTranspose2d(latent_dim, widths[0], 4, 1, 0, bias=False),
-            nn.BatchNorm2d(widths[0]),
+            nn.ConvTranspose2d(self.latent_dim, widths[0], 4, 1, 0, bias=False),
+            norm_layer(norm, widths[0]),
             nn.ReLU(inplace=True),
         ]
-        for before, after in itertools.pairwise(widths):
+        for index, (before, after) in enumerate(itertools.pairwise(widths)):
+            conv = FewPlacesConvTranspose2d if index == 0 else nn.ConvTranspose2d
             layers += [
-                nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False),
-                nn.BatchNorm2d(after),
+                conv(before, after, 4, 2, 1, bias=norm == "none"),
+                norm_layer(norm, after),
                 nn.ReLU(inplace=True),
             ]
         layers += [nn.ConvTranspose2d(widths[-1], 3, 4, 2, 1, bias=False), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         self.apply(init_weights)
+        if norm == "none":
+            self.apply(_init_for_relu)
 
     def forward(self, latents: Tensor) -> Tensor:
         """(N, latent_dim) to (N, 3, size_px, size_px) in [-1, 1]."""
         assert_shape(latents, None, self.latent_dim, name="latents")
+        latents = told(latents, len(self.classes))
         return self.layers(latents[:, :, None, None].to(self.layers[0].weight.dtype)).float()  # type: ignore[no-any-return, arg-type]
 
 
 class MinibatchSpread(nn.Module):
     """Append a channel that tells how much a batch's pictures differ: minibatch stddev (Karras et al., 1710.10196).
 
-    The deviation over each group of four pictures, meaned over channels and places. A generator that makes all alike
+    The deviation over each group of pictures, meaned over channels and places; picture i belongs to group i mod (N /
+    group), as in the authors' code. Batches that cannot be divided so are one group. A generator that makes all alike
     betrays itself by it. In evaluation mode the channel is the mean of training, so that no picture's score depends on
     its batch mates.
     """
 
     usual: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, group: int = 4) -> None:
         super().__init__()
+        self._group = group
         self.register_buffer("usual", torch.ones(1))
 
     def forward(self, maps: Tensor) -> Tensor:
         """(N, C, h, w) to (N, C + 1, h, w)."""
         count, _, height, width = maps.shape
         if self.training:
-            group = 4 if count % 4 == 0 else count
-            grouped = maps.float().reshape(count // group, group, -1)
-            spread = (grouped.var(dim=1, correction=0) + 1e-8).sqrt().mean(dim=1)  # (N / group,)
+            group = self._group if count % self._group == 0 else count
+            grouped = maps.float().reshape(group, count // group, -1)
+            spread = (grouped.var(dim=0, correction=0) + 1e-8).sqrt().mean(dim=1)  # (N / group,)
             with torch.no_grad():
                 self.usual.lerp_(spread.detach().mean().view(1), 0.01)
-            spread = spread.repeat_interleave(group)
+            spread = spread.repeat(group)
         else:
             spread = self.usual.expand(count)
         channel = spread.to(maps.dtype).view(count, 1, 1, 1).expand(count, 1, height, width)
@@ -101,12 +130,13 @@ class DcganDiscriminator(nn.Module):
     """Picture to one logit: strided convolutions, LeakyReLU 0.2, a normalisation everywhere but in the first layer.
 
     Args:
-        size_px: side of the pictures: 64, 128 or 256.
+        size_px: side of the pictures, one of `JUDGED_SIZES_PX`.
         width: channels of the first layer; they double from layer to layer.
         max_width: cap on channels.
         minibatch_spread: let it see how much the pictures of a batch differ (not in the paper).
         norm: "batch" is the paper's. "batch-own" differs from it only at inference (`nets.norms.BatchNormOwn`).
         outputs: more than 1 for critics that give a vector (Cramer).
+        classes: how many classes of pictures it can be told (`nets.classes.Projection`).
     """
 
     def __init__(
@@ -117,11 +147,12 @@ class DcganDiscriminator(nn.Module):
         minibatch_spread: bool = False,
         norm: Norm = "batch",
         outputs: int = 1,
+        classes: int = 0,
     ) -> None:
         super().__init__()
-        steps = _doublings(size_px)
+        steps = _doublings(size_px, JUDGED_SIZES_PX)
         self.size_px = size_px
-        self.config = {
+        self.config: dict[str, Any] = {
             "size_px": size_px,
             "width": width,
             "max_width": max_width,
@@ -129,27 +160,35 @@ class DcganDiscriminator(nn.Module):
             "norm": norm,
             "outputs": outputs,
         }
+        if classes:
+            self.config["classes"] = classes
         widths = [min(width << i, max_width or width << steps) for i in range(steps)]  # at size/2, size/4, ..., 4
         layers: list[nn.Module] = [nn.Conv2d(3, widths[0], 4, 2, 1, bias=False), nn.LeakyReLU(0.2, inplace=True)]
-        for before, after in itertools.pairwise(widths):
+        for index, (before, after) in enumerate(itertools.pairwise(widths)):
+            conv = FewPlacesConv2d if index == steps - 2 else nn.Conv2d
             layers += [
-                nn.Conv2d(before, after, 4, 2, 1, bias=norm in ("spectral", "none")),
+                conv(before, after, 4, 2, 1, bias=norm in ("spectral", "none")),
                 norm_layer(norm, after),
                 nn.LeakyReLU(0.2, inplace=True),
             ]
         self.features = nn.Sequential(*layers)
         self.spread = MinibatchSpread() if minibatch_spread else nn.Identity()
         self.head = nn.Conv2d(widths[-1] + minibatch_spread, outputs, 4, 1, 0, bias=False)
+        self.project = Projection(classes, widths[-1]) if classes else None
         self.apply(_init_for_leaky if norm == "none" else init_weights)
         if norm == "spectral":
             limit_spectra(self)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """(N, 3, size_px, size_px) in [-1, 1] to logits (N, outputs, 1, 1)."""
+    def forward(self, pictures: Tensor, numbers: Tensor | None = None) -> Tensor:
+        """(N, 3, size_px, size_px) in [-1, 1], and maybe the numbers of their classes (N,), to (N, outputs, 1, 1).
+
+        Logits. Without numbers: how real a picture is, whatever its class.
+        """
         assert_shape(pictures, None, 3, self.size_px, self.size_px, name="pictures")
         stored = next(self.parameters()).dtype  # of a weight; under spectral norm `.weight` itself is computed anew
-        logits: Tensor = self.head(self.spread(self.features(pictures.to(stored))))
-        return logits
+        maps = self.features(pictures.to(stored))
+        logits: Tensor = self.head(self.spread(maps))
+        return logits if numbers is None or self.project is None else logits + self.project(maps, numbers)
 
 
 def _init_for_leaky(module: nn.Module) -> None:
@@ -160,10 +199,18 @@ def _init_for_leaky(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
+def _init_for_relu(module: nn.Module) -> None:
+    """He et al. 2015 for a generator without normalisation: an output pixel of k4 s2 sees 4 taps, of k4 s1 p0 one."""
+    if isinstance(module, nn.ConvTranspose2d):
+        taps = 4 if module.stride[0] == 2 else 1
+        gain = 1.0 if module.out_channels == 3 else 2.0  # the last layer has a tanh behind it
+        nn.init.normal_(module.weight, 0.0, (gain / (module.in_channels * taps)) ** 0.5)
+
+
 @torch.no_grad()
-def calibrate_batch_norm(generator: nn.Module, latents: list[Tensor]) -> None:
+def calibrate_batch_norm(generator: nn.Module, latents: Iterable[Tensor | tuple[Tensor, ...]]) -> None:
     """Set the running batch-norm statistics to the plain mean over the given batches of latents (or other inputs of
-    the network), in place.
+    the network, in a tuple if it takes several), in place.
 
     All but batch norm runs as in evaluation mode, for which the statistics are.
 
@@ -180,7 +227,7 @@ def calibrate_batch_norm(generator: nn.Module, latents: list[Tensor]) -> None:
     for norm in norms:
         norm.train()
     for batch in latents:
-        generator(batch)
+        generator(*(batch if isinstance(batch, tuple) else (batch,)))
     generator.train(training)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

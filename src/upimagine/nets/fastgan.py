@@ -13,15 +13,19 @@ the generator and the decoders, where batch norm undoes a layer's scale; noise t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from upimagine.nets.classes import Projection, told
 from upimagine.nets.dcgan import init_weights
-from upimagine.nets.growing import widened
+from upimagine.nets.equalised import widened
+from upimagine.nets.recall import Recall
 from upimagine.nets.shapes import assert_shape
 
 SIZES_PX = (64, 128, 256, 512)
@@ -57,7 +61,7 @@ class _Gated(nn.Module):
         return kept * gate.sigmoid()
 
 
-class _UpConv(nn.Module):
+class UpConv(nn.Module):
     """Nearest-neighbour x2 and a 3x3 convolution without bias, fused into one transposed k4 s2: 2.25 times fewer
     products."""
 
@@ -67,6 +71,7 @@ class _UpConv(nn.Module):
         nn.init.normal_(self.weight, 0.0, 0.02)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, h, w) to (N, outputs, 2h, 2w)."""
         return F.conv_transpose2d(x, widened(self.weight), stride=2, padding=1)
 
 
@@ -91,7 +96,7 @@ class _Noise(nn.Module):
 
 def _up_block(inputs: int, outputs: int, extent_px: int) -> nn.Sequential:
     """To twice the extent, which is then `extent_px`; some extents get a second convolution, and noise."""
-    steps: list[nn.Module] = [_UpConv(inputs, 2 * outputs)]
+    steps: list[nn.Module] = [UpConv(inputs, 2 * outputs)]
     if extent_px in _TWICE:
         again = nn.Conv2d(outputs, 2 * outputs, 3, padding=1, bias=False)
         steps += [_Noise(extent_px), nn.BatchNorm2d(2 * outputs), _Gated(), again, _Noise(extent_px)]
@@ -125,19 +130,41 @@ class FastganGenerator(nn.Module):
 
     `width` is the number of channels at 128 px, whatever the size of the picture; they double towards 4x4, and
     `max_width` caps them there, where most of the parameters are. In evaluation mode a picture depends on its latent
-    alone; in training mode on torch's global random numbers and, by batch norm, on its batch mates.
+    alone; in training mode on torch's global random numbers and, by batch norm, on its batch mates. With `recalls`,
+    latents are first drawn towards that many stored codes (`nets.recall`). `classes` are names; its `latent_dim` is
+    then as much longer as there are (`nets.classes`).
     """
 
     def __init__(
-        self, size_px: int = 128, latent_dim: int = 256, width: int = 64, max_width: int | None = None
+        self,
+        size_px: int = 128,
+        latent_dim: int = 256,
+        width: int = 64,
+        max_width: int | None = None,
+        recalls: int = 0,
+        recall_noise: float = 0.5,
+        recall_stretch: float = 1.0,
+        classes: Sequence[str] = (),
     ) -> None:
         super().__init__()
         _check_size(size_px)
-        self.size_px, self.latent_dim = size_px, latent_dim
-        self.config = {"size_px": size_px, "latent_dim": latent_dim, "width": width, "max_width": max_width}
+        if classes and recalls:
+            raise ValueError("codes are recalled without classes")
+        self.classes = tuple(classes)
+        self.size_px, self.latent_dim = size_px, latent_dim + len(classes)
+        self.config: dict[str, Any] = {"size_px": size_px, "latent_dim": latent_dim, "width": width}
+        self.config["max_width"] = max_width
+        if classes:
+            self.config["classes"] = list(classes)
+        self.recall: Recall | None = None
+        if recalls:
+            self.config |= {"recalls": recalls, "recall_noise": recall_noise, "recall_stretch": recall_stretch}
+            self.recall = Recall(recalls, latent_dim, recall_noise, recall_stretch)
         channels = _channels(_GENERATOR, width, max_width)
         self.first = nn.Sequential(
-            nn.ConvTranspose2d(latent_dim, 2 * channels[4], 4, bias=False), nn.BatchNorm2d(2 * channels[4]), _Gated()
+            nn.ConvTranspose2d(self.latent_dim, 2 * channels[4], 4, bias=False),
+            nn.BatchNorm2d(2 * channels[4]),
+            _Gated(),
         )
         self.up, self.excite = nn.ModuleDict(), nn.ModuleDict()
         for before, here in pairwise(extent for extent in channels if extent <= size_px):
@@ -147,9 +174,15 @@ class FastganGenerator(nn.Module):
         self.colours = nn.Conv2d(channels[size_px], 3, 3, padding=1, bias=False)
         self.apply(init_weights)
 
-    def forward(self, latents: Tensor) -> Tensor:
-        """(N, latent_dim) to (N, 3, size_px, size_px) in [-1, 1]."""
+    def forward(self, latents: Tensor, codes: Tensor | None = None) -> Tensor:
+        """(N, latent_dim) to (N, 3, size_px, size_px) in [-1, 1]; `codes` (M, latent_dim) that need no recalling follow
+        them."""
         assert_shape(latents, None, self.latent_dim, name="latents")
+        latents = told(latents, len(self.classes))
+        if self.recall is not None:
+            latents = self.recall(latents)
+        if codes is not None:
+            latents = torch.cat((latents, codes))
         x: Tensor = self.first(latents[:, :, None, None].to(self.colours.weight.dtype))
         maps = {4: x}
         for name, up in self.up.items():
@@ -164,6 +197,13 @@ def _spectral(conv: nn.Conv2d) -> nn.Module:
     """Weights from N(0, 0.02), divided by their largest singular value when used (Miyato et al. 2018, 1802.05957)."""
     init_weights(conv)
     return spectral_norm(conv)
+
+
+def spectral_project(classes: int, channels: int) -> Projection:
+    """A projection whose vectors are divided by their largest singular value, as all weights here are."""
+    project = Projection(classes, channels)
+    spectral_norm(project.vectors)
+    return project
 
 
 def _layer(inputs: int, outputs: int, kernel: int, stride: int = 1) -> list[nn.Module]:
@@ -193,7 +233,7 @@ def _decoder(inputs: int, width: int, until_px: int) -> nn.Sequential:
     steps: list[nn.Module] = []
     for before, here in pairwise(extent for extent in channels if extent <= until_px):
         outputs = channels[here]
-        steps += [_UpConv(channels[before], 2 * outputs), nn.BatchNorm2d(2 * outputs), _Gated()]
+        steps += [UpConv(channels[before], 2 * outputs), nn.BatchNorm2d(2 * outputs), _Gated()]
     decoder = nn.Sequential(*steps, nn.Conv2d(channels[until_px], 3, 3, padding=1, bias=False), nn.Tanh())
     return decoder.apply(init_weights)
 
@@ -211,11 +251,13 @@ class FastganDiscriminator(nn.Module):
     from an 8x8 window of the 16x16 map; neither paints more than there is, nor more than 128 px.
     """
 
-    def __init__(self, size_px: int = 128, width: int = 64, max_width: int | None = None) -> None:
+    def __init__(self, size_px: int = 128, width: int = 64, max_width: int | None = None, classes: int = 0) -> None:
         super().__init__()
         _check_size(size_px)
         self.size_px = size_px
-        self.config = {"size_px": size_px, "width": width, "max_width": max_width}
+        self.config: dict[str, Any] = {"size_px": size_px, "width": width, "max_width": max_width}
+        if classes:
+            self.config["classes"] = classes
         channels = _channels(_DISCRIMINATOR, width, max_width)
         stem_px = min(size_px, 256)
         kernel, stride = (4, 2) if size_px > stem_px else (3, 1)
@@ -228,22 +270,28 @@ class FastganDiscriminator(nn.Module):
         self.head = nn.Sequential(
             *_layer(channels[WHOLE_MAP], channels[4], 1), _spectral(nn.Conv2d(channels[4], 1, 4, bias=False))
         )
+        self.project = spectral_project(classes, channels[WHOLE_MAP]) if classes else None
         self.whole = _decoder(channels[WHOLE_MAP], width, min(size_px, _REBUILT_PX))
         self.part = _decoder(channels[PART_MAP], width, min(size_px // 2, _REBUILT_PX))
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """(N, 3, size_px, size_px) in [-1, 1] to logits (N, 1, 5, 5)."""
-        logits: Tensor = self.head(self._maps(pictures)[1])
-        return logits
+    def forward(self, pictures: Tensor, numbers: Tensor | None = None) -> Tensor:
+        """(N, 3, size_px, size_px) in [-1, 1], and maybe the numbers of their classes (N,), to logits (N, 1, 5, 5)."""
+        return self._judge(self._maps(pictures)[1], numbers)
 
-    def judge_and_rebuild(self, pictures: Tensor, corners: list[tuple[int, int]]) -> tuple[Tensor, Tensor, Tensor]:
+    def _judge(self, small: Tensor, numbers: Tensor | None) -> Tensor:
+        logits: Tensor = self.head(small)
+        return logits if numbers is None or self.project is None else logits + self.project(small, numbers)
+
+    def judge_and_rebuild(
+        self, pictures: Tensor, corners: list[tuple[int, int]], numbers: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Logits as from `forward`, and the pictures (N, 3, s, s) in [-1, 1] painted from the maps: whole and part.
 
         `corners` are each row's (y, x) from 0 to 8 in the 16x16 map; the part is the window of half the picture's side
         whose upper left corner lies at size_px / 16 times that.
         """
         windowed, small = self._maps(pictures)
-        return self.head(small), self.whole(small), self.part(crop_each(windowed, corners, WHOLE_MAP))
+        return self._judge(small, numbers), self.whole(small), self.part(crop_each(windowed, corners, WHOLE_MAP))
 
     def _maps(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """The 16x16 and the 8x8 map."""

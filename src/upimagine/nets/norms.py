@@ -1,4 +1,4 @@
-"""The normalisations that a discriminator may have, by name."""
+"""The normalisations that a discriminator, and a generator, may have, by name."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 Norm = Literal["batch", "batch-own", "layer", "per-sample", "spectral", "none"]
+GeneratorNorm = Literal["batch", "batch-own", "per-sample", "none"]
 
 
 class BatchNormOwn(nn.BatchNorm2d):
@@ -41,10 +42,11 @@ def norm_layer(norm: Norm, channels: int) -> nn.Module:
 
 
 def limit_spectra(net: nn.Module) -> None:
-    """Divide every convolution's weights by their largest singular value, from now on (Miyato et al., 1802.05957).
+    """Divide weights of convolutions and embeddings by their largest singular value, from now on (Miyato et al.,
+    1802.05957).
 
     One power iteration a forward pass while training; its vectors are buffers, and so part of the state.
     """
     for module in list(net.modules()):
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d | nn.Embedding):
             spectral_norm(module)

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from upimagine.nets.chance import draws_of, drop_half
 from upimagine.nets.dcgan import init_weights
 from upimagine.nets.shapes import assert_shape
 
@@ -97,23 +98,14 @@ class UNet(nn.Module):
             x = norm(conv(F.leaky_relu(x, 0.2) if skips else x))
             skips.append(x)
         skips.pop()  # the bottleneck is where the decoder starts, not a skip
-        draws = None if seeds is None else [torch.Generator().manual_seed(int(seed)) for seed in seeds.tolist()]
+        draws = draws_of(seeds)
         for deconv, norm in zip(self.up, self.up_norm, strict=True):
             x = norm(deconv(F.relu(x)))
             if x.shape[2] in self.dropout_px:
-                x = self._drop(x, draws)
+                x = drop_half(x, self.training, draws)
             if skips:
                 x = torch.cat((x, skips.pop()), dim=1)
         return torch.tanh(x.float())
-
-    def _drop(self, maps: Tensor, draws: list[torch.Generator] | None) -> Tensor:
-        """Half of the values (N, C, h, w) become 0, the others twice as large."""
-        if self.training:
-            return F.dropout(maps, 0.5)
-        if draws is None:
-            return maps
-        kept = torch.stack([torch.rand(maps.shape[1:], generator=draw) >= 0.5 for draw in draws])
-        return maps * (2 * kept).to(maps)
 
 
 class _Norm(nn.BatchNorm2d):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from upimagine.pixels.atomic import claim, replacing, write_bytes, write_text
-from upimagine.pixels.canvas import Canvas
+from upimagine.pixels.canvas import Canvas, check_room
 from upimagine.pixels.formats import Encoding, best_bit_depth, check_plan, holds_alpha
 from upimagine.pixels.mapped import Mapped
 from upimagine.pixels.picture import Picture
-from upimagine.pixels.reading import read, read_recipe, read_size
+from upimagine.pixels.reading import read, read_recipe, read_rows, read_size
 from upimagine.pixels.writing import write
 
 __all__ = [
@@ -17,10 +17,12 @@ __all__ = [
     "Picture",
     "best_bit_depth",
     "check_plan",
+    "check_room",
     "claim",
     "holds_alpha",
     "read",
     "read_recipe",
+    "read_rows",
     "read_size",
     "replacing",
     "write",

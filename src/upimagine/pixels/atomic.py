@@ -8,6 +8,7 @@ import glob
 import hashlib
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ def claim(path: str | Path, overwrite: bool = False) -> Path:
     try:
         if path.is_dir():
             raise UpimagineError(f"{path} is a folder; give the name of a file in it")
+        _sweep(final(path))
         if path.exists() and not path.is_file():
             raise UpimagineError(f"{path} is a device, not a file; choose another output")
         if path.exists() and not overwrite:
@@ -48,7 +50,6 @@ def claim(path: str | Path, overwrite: bool = False) -> Path:
         # Only a trial tells the truth: permission bits say nothing of a read-only disk, or to root.
         with tempfile.TemporaryFile(dir=folder):
             pass
-        _sweep(final(path))
     except OSError as error:
         raise trouble(error, path) from error
     return path
@@ -121,8 +122,8 @@ def unfinished_beside(target: Path) -> Path:
     return target.parent / f"{_mark(target)}{secrets.token_hex(6)}{UNFINISHED_SUFFIX}"
 
 
-def lock(file: IO[bytes]) -> bool:
-    """Take a file for this process alone, until it is closed or the process ends; False when another one has it."""
+def lock(file: IO[bytes] | int) -> bool:
+    """Take a file, or a folder by its descriptor, for this process until it is closed; False when another has it."""
     try:
         import fcntl
     except ImportError:  # not on Windows
@@ -144,10 +145,20 @@ def _sweep(target: Path) -> None:
     if os.name != "posix":  # where nothing is locked nobody can tell
         return
     for left in target.parent.glob(f"{glob.escape(_mark(target))}*{UNFINISHED_SUFFIX}"):
-        if left.is_file():
-            with left.open("rb") as file:
-                if lock(file):
-                    left.unlink(missing_ok=True)
+        try:
+            descriptor = os.open(left, os.O_RDONLY | os.O_NOFOLLOW)
+        except FileNotFoundError:  # its writer was just done
+            continue
+        try:
+            if not lock(descriptor):
+                continue
+            if left.is_dir():
+                tiles.go_through(left, target)
+                shutil.rmtree(left)
+            else:
+                left.unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)
 
 
 def _settle(file: BinaryIO, unfinished: Path, target: Path, path: Path, overwrite: bool) -> None:

@@ -23,6 +23,23 @@ from upimagine.pixels.formats import Encoding, plan
 from upimagine.pixels.samples import to_samples
 
 
+def check_room(
+    path: Path, height: int, width: int, *, alpha: bool, bit_depth: int, dpi: float | None, there_bytes: int = 0
+) -> None:
+    """Raise UpimagineError, before any work, where a picture is too large for its format or for the disk.
+
+    there_bytes: of its rows that are on the disk already.
+    """
+    plan(path, height, width, bit_depth, alpha, dpi)
+    needed_bytes = height * width * (4 if alpha else 3) * bit_depth // 8 - there_bytes
+    free_bytes = shutil.disk_usage(path.parent).free
+    if free_bytes < needed_bytes:
+        raise UpimagineError(
+            f"{path}: the disk is too full, {needed_bytes / 1e9:.1f} GB are needed and {free_bytes / 1e9:.1f} "
+            "GB free; free some space or write to another disk"
+        )
+
+
 class Canvas:
     """Collects rows from top to bottom, then writes the same file `write` would.
 
@@ -72,13 +89,8 @@ class Canvas:
         if recipe is not None:
             notes.check(recipe)
         atomic.claim(self.path, overwrite)
-        spool_bytes = height * width * self._channels * bit_depth // 8
-        free_bytes = shutil.disk_usage(self.path.parent).free
-        if free_bytes < spool_bytes:
-            raise UpimagineError(
-                f"{self.path}: the disk is too full, {spool_bytes / 1e9:.1f} GB are needed and {free_bytes / 1e9:.1f} "
-                "GB free; free some space or write to another disk"
-            )
+        there_bytes = spool.stat().st_size if spool is not None and spool.exists() else 0
+        check_room(self.path, height, width, alpha=alpha, bit_depth=bit_depth, dpi=dpi, there_bytes=there_bytes)
         try:
             self._spool = self._open(spool, keep_rows)
         except OSError as error:

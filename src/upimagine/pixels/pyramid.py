@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from pathlib import Path
 
@@ -13,12 +12,11 @@ from upimagine.errors import PictureError, UpimagineError
 from upimagine.pixels import atomic
 from upimagine.pixels.formats import Encoding
 from upimagine.pixels.sink import aside
-from upimagine.pixels.tiles import RECIPE, claim_folder, tiles_folder
+from upimagine.pixels.tiles import NEW, NEW_LEVELS, OLD, OLD_LEVELS, RECIPE, claim_folder, tiles_folder
 from upimagine.pixels.vips import reason, refusal
 
 _QUALITY = 90
 _TILE_PX, _OVERLAP_PX = 254, 1  # what viewers and servers take for granted
-_NAME = "picture"
 
 
 def build(image: pyvips.Image, path: Path, encoding: Encoding, recipe: str | None, overwrite: bool) -> None:
@@ -34,22 +32,26 @@ def build(image: pyvips.Image, path: Path, encoding: Encoding, recipe: str | Non
     """
     path = atomic.claim(path, overwrite)
     target = atomic.final(path)
-    hidden = target.parent / f".{secrets.token_hex(6)}{atomic.UNFINISHED_SUFFIX}"
+    hidden = atomic.unfinished_beside(target)
     quality = encoding.quality or _QUALITY
     suffix = ".png" if encoding.tiles == "png" else f".jpg[Q={quality},subsample_mode=off,optimize_coding]"
+    held: int | None = None
     try:
         hidden.mkdir()
+        if os.name == "posix":  # elsewhere a folder cannot be opened, and nobody sweeps
+            held = os.open(hidden, os.O_RDONLY)
+            atomic.lock(held)
         aside(
             image,
             lambda: image.dzsave(
-                str(hidden / _NAME),
+                str(hidden / NEW.removesuffix(".dzi")),
                 suffix=suffix,
                 tile_size=_TILE_PX,
                 overlap=_OVERLAP_PX,
                 keep="none" if encoding.space == "srgb" else "icc",
             ),
         )
-        levels = hidden / f"{_NAME}_files"
+        levels = hidden / NEW_LEVELS
         (levels / "vips-properties.xml").unlink(missing_ok=True)  # says again what the .dzi says
         if recipe is not None:
             (levels / RECIPE).write_bytes(recipe.encode())
@@ -66,6 +68,8 @@ def build(image: pyvips.Image, path: Path, encoding: Encoding, recipe: str | Non
         raise atomic.trouble(error, path) from error
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
+        if held is not None:
+            os.close(held)
 
 
 def _check_whole(levels: Path, height: int, width: int, path: Path) -> None:
@@ -81,7 +85,7 @@ def _check_whole(levels: Path, height: int, width: int, path: Path) -> None:
 
 def _settle(hidden: Path, target: Path, path: Path, overwrite: bool) -> None:
     """Give both their names; what stood there waits in the hidden folder until that has worked."""
-    folder, old, old_levels = tiles_folder(target), hidden / "old", hidden / "old_files"
+    folder, old, old_levels = tiles_folder(target), hidden / OLD, hidden / OLD_LEVELS
     claim_folder(target, overwrite)
     if target.exists() and not overwrite:  # came to be while the tiles were made
         raise UpimagineError(f"{path} exists; add --overwrite to replace it")
@@ -90,8 +94,8 @@ def _settle(hidden: Path, target: Path, path: Path, overwrite: bool) -> None:
             target.rename(old)
         if folder.exists():
             folder.rename(old_levels)
-        (hidden / f"{_NAME}_files").rename(folder)
-        (hidden / f"{_NAME}.dzi").rename(target)
+        (hidden / NEW_LEVELS).rename(folder)
+        (hidden / NEW).rename(target)
         atomic.sync_folder(target.parent)
     except BaseException:
         if old_levels.exists():

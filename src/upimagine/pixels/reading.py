@@ -9,6 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import pyvips
 import torch
 from torch import Tensor
@@ -65,6 +66,29 @@ def read(
     pixels = upright[:3].to(torch.float32, memory_format=plain).div_(half).sub_(1)
     alpha = upright[3:].to(torch.float32, memory_format=plain).div_(2 * half) if has_alpha else None
     return Picture(pixels, alpha, bit_depth, dpi, recipe, *said)
+
+
+def read_rows(path: str | Path, rows_px: int = 256) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Read a picture of any size from top to bottom, never all of it: (3, h, W) in [-1, 1] and alpha (1, h, W) if any.
+
+    h is `rows_px` for all strips but the last. Together they are what `read` gives.
+
+    Raises:
+        PictureError: as `read`, while reading; also for a picture that lies turned, as EXIF tells.
+    """
+    enter()
+    with _opened(Path(path), None) as image:
+        if _orientation(image) != 1:
+            raise PictureError("lies turned, which strips cannot follow; save it upright")
+        converted, has_alpha = to_srgb(image)
+        half = 32767.5 if converted.format == "ushort" else 127.5
+        kind = np.uint16 if converted.format == "ushort" else np.uint8
+        region = pyvips.Region.new(converted)
+        for top in range(0, converted.height, rows_px):
+            height = min(rows_px, converted.height - top)
+            samples = np.frombuffer(region.fetch(0, top, converted.width, height), kind)
+            strip = torch.from_numpy(samples.reshape(height, converted.width, -1).astype(np.float32)).permute(2, 0, 1)
+            yield strip[:3].div(half).sub_(1), strip[3:].div(2 * half) if has_alpha else None
 
 
 def read_size(path: str | Path) -> tuple[int, int]:

@@ -7,8 +7,13 @@ from pathlib import Path
 from upimagine.errors import PictureError, UpimagineError
 
 SUFFIX = ".dzi"
-RECIPE = "recipe.toml"
+RECIPE = "recipe.json"
 """Name of the recipe within the folder of tiles."""
+
+NEW, NEW_LEVELS = "picture.dzi", "picture_files"
+"""What a pyramid and its folder of tiles are called in the hidden folder where they are made."""
+OLD, OLD_LEVELS = "old", "old_files"
+"""What those that they replace are called there, while names change hands."""
 
 _DEEP_ZOOM = b"http://schemas.microsoft.com/deepzoom/"
 _BESIDE_LEVELS = (RECIPE, "vips-properties.xml")
@@ -34,6 +39,24 @@ def claim_folder(path: Path, overwrite: bool) -> None:
     ours = folder.is_dir() and not folder.is_symlink()
     if not ours or any(not entry.name.isdecimal() and entry.name not in _BESIDE_LEVELS for entry in folder.iterdir()):
         raise UpimagineError(f"{folder} holds other things than tiles; move it away or choose another name")
+
+
+def go_through(hidden: Path, target: Path) -> None:
+    """End what a process was killed at while names changed hands: the old pyramid returns, or the new one comes.
+
+    Raises:
+        OSError: the system refused.
+    """
+    folder = tiles_folder(target)
+    if target.exists():  # names had not begun to change hands, or all of them have
+        return
+    if (hidden / NEW).exists() and not (hidden / NEW_LEVELS).exists() and folder.exists():
+        (hidden / NEW).rename(target)
+        return
+    if (hidden / OLD_LEVELS).exists() and not folder.exists():
+        (hidden / OLD_LEVELS).rename(folder)
+    if (hidden / OLD).exists():
+        (hidden / OLD).rename(target)
 
 
 def is_pyramid(path: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from upimagine.printing.bleed import BleedRows
 from upimagine.printing.profile import PaperProfile, read_profile
+from upimagine.printing.proofing import proof_file
 from upimagine.printing.sharpening import Sharpening, sharpen
 from upimagine.printing.sheet import ProofSheet, page_writer, proof_sheet
 from upimagine.printing.size import PrintLayout, PrintSize
@@ -23,6 +24,7 @@ __all__ = [
     "Sharpening",
     "measure_gamut",
     "page_writer",
+    "proof_file",
     "proof_sheet",
     "read_profile",
     "sharpen",

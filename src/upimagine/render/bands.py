@@ -27,14 +27,11 @@ class Bands:
         *,
         feather_px: int | None,
         ramp: Ramp = "cosine",
-        size_px: tuple[int, int] | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        """size_px: (height, width) of the picture to keep of the canvas, from the top left; None keeps all."""
         self._plan = plan
         self._scale = scale
         self._sink = sink
-        self._height_px, self._width_px = size_px or (plan.height_px * scale, plan.width_px * scale)
         tile_px = plan.window_px * scale
         self._tops = [start * scale for start in plan.row_starts_px]
         self._lefts = [start * scale for start in plan.col_starts_px]
@@ -76,9 +73,8 @@ class Bands:
         last = row + 1 == self._plan.rows
         top = self._tops[row]
         done = self._sums.shape[1] if last else self._tops[row + 1] - top
-        kept = min(top + done, self._height_px) - top
-        for first, after in in_strips(kept):
-            strip = self._sums[:, first:after, : self._width_px].clamp_(-1.0, 1.0)
+        for first, after in in_strips(done):
+            strip = self._sums[:, first:after].clamp_(-1.0, 1.0)
             self._sink.write_rows(torch.empty(strip.shape).copy_(strip))
         rest = self._sums.shape[1] - done
         for first in range(0, rest, done):  # piece by piece, as the two places overlap when the step is short

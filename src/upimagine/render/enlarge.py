@@ -6,14 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from upimagine.errors import UpimagineError
 from upimagine.render.bands import Bands
 from upimagine.render.candidates import variants
-from upimagine.render.choosing import Costs, as_costs, choose_row, overlap_differences
+from upimagine.render.chooser import Chooser
 from upimagine.render.exact import enlarge_exactly, halo_of
 from upimagine.render.joined import JoinedBands
 from upimagine.render.journal import Journal, part, parts
@@ -21,7 +20,7 @@ from upimagine.render.layout import Layout, join_guide, lay_out, wrapped_by
 from upimagine.render.network import NetworkCalls
 from upimagine.render.overlap import Ahead, Finisher
 from upimagine.render.plan import TilePlan
-from upimagine.render.rows import CandidateRow, RowMaker
+from upimagine.render.rows import RowMaker
 from upimagine.render.seam_meter import SeamMeter
 from upimagine.render.seams import NO_SEAMS
 from upimagine.render.settings import Report, Settings
@@ -56,9 +55,10 @@ def enlarge(
     by settings.judged. reference: the same picture k times as large, (1, 3, k h, k w), k a divisor of the scale: the
     result is held to that instead of the plane. avoid: (h, w), 1 where no cut should pass, such as eyes, and 0
     elsewhere; feathering takes no notice of it. The sink receives exactly h·scale rows of w·scale pixels; with a
-    journal that holds a state, those that are still missing. Memory holds one tile row of candidates, whatever the
-    height. progress(tiles done, tiles in all) is called after each tile row; let_go whenever a plane that lies in a
-    mapped file may give its pages back. The same arguments give the same bytes on the same device.
+    journal that holds a state, those that are still missing. Memory holds one tile row of candidates, two where
+    neighbours should agree, whatever the height. progress(tiles done, tiles in all) is called after each tile row;
+    let_go whenever a plane that lies in a mapped file may give its pages back. The same arguments give the same bytes
+    on the same device.
 
     A network with a finite receptive radius needs neither choice nor blend: its tiles, with halos, equal the run on the
     whole picture, and of the settings only batch_tiles and wrap count.
@@ -79,29 +79,29 @@ def enlarge(
             return _exactly(plane, first, settings, sink, calls, finisher, journal, progress, let_go, started)
         layout = lay_out(plane, first, settings, reference, avoid)
         shown = settings.candidates(len(upscalers))
+        joint = len(shown) > 1 and settings.agreement > 0  # then the choice looks one row ahead
         maker = RowMaker(
-            layout.plane, layout.plan, upscalers, critic, judge=judge, variants=shown, settings=settings, calls=calls,
-            reference=layout.reference,
+            layout, upscalers, critic, judge=judge, variants=shown, settings=settings, calls=calls,
+            rows_at_once=2 if joint else 1,
         )  # fmt: skip
         size_px = (low.shape[2] * first.scale, low.shape[3] * first.scale)
         watched = _WatchedSink(sink, layout, first.scale, size_px)
         bands = _canvas(layout, first.scale, watched, settings, size_px)
-        chooser = _Chooser(layout, first.scale, settings.agreement)
+        chooser = Chooser(layout, first.scale, settings.agreement)
         row, rows, cols = 0, layout.plan.rows, layout.plan.cols
         if journal is not None and (state := journal.load()) is not None:
             row, calls.batch = (int(number) for number in state["next"])
             for whole, name in ((watched.meter, "meter"), (bands, "bands"), (chooser, "chooser")):
                 whole.load(part(state, name))
-        with Ahead(maker, calls, rows) as ahead:
+        with Ahead(maker, calls, rows, below=joint) as ahead:
             while row < rows:
-                candidates = ahead.make(row)
-                won = chooser.choose(row, candidates)
+                candidates, below = ahead.make(row)
+                won = chooser.choose(row, candidates, below)
                 chosen = [candidates.pictures[winner, col] for col, winner in enumerate(won)]
-                if maker.buffers > 1:  # copies, as another row takes the candidates' place while these are joined
+                if maker.spare:  # copies, as another row takes the candidates' place while these are joined
                     chosen = [tile.clone() for tile in chosen]
-                chooser.remember(row, chosen)
                 finisher.begin(partial(bands.add_row, row, dict(enumerate(chosen))))
-                if maker.buffers == 1:
+                if not maker.spare:
                     finisher.settle()
                 row += 1
                 let_go()
@@ -174,74 +174,15 @@ def _exactly(
 def _canvas(
     layout: Layout, scale: int, sink: Sink, settings: Settings, size_px: tuple[int, int]
 ) -> Bands | JoinedBands:
-    """The canvas that blends as the settings say; of a wrapped plane it makes all, and the picture is cut out."""
-    plan, keep_px = layout.plan, size_px
-    if layout.row_places is not None:
-        top, left = layout.origin_px[0] * scale, layout.origin_px[1] * scale
-        sink = CroppedSink(sink, top, left, *size_px)
-        keep_px = (plan.height_px * scale, plan.width_px * scale)
+    """The canvas that blends as the settings say; the picture is cut out of it."""
+    plan = layout.plan
+    if size_px != (plan.height_px * scale, plan.width_px * scale):
+        sink = CroppedSink(sink, layout.origin_px[0] * scale, layout.origin_px[1] * scale, *size_px)
     if settings.blend == "feather":
         return Bands(
-            plan, scale, sink, feather_px=settings.feather_px, ramp=settings.ramp, size_px=keep_px,
-            device=layout.plane.device,
+            plan, scale, sink, feather_px=settings.feather_px, ramp=settings.ramp, device=layout.plane.device
         )  # fmt: skip
-    return JoinedBands(plan, scale, sink, multiband=settings.blend == "multiband", size_px=keep_px, avoid=layout.avoid)
-
-
-class _Chooser:
-    """The winners of each tile row, given those of the row above and, on a wrapped plane, of the same places."""
-
-    def __init__(self, layout: Layout, scale: int, agreement: float) -> None:
-        self._layout, self._scale, self._agreement = layout, scale, agreement
-        self.winners: list[tuple[int, ...]] = []
-        self._above: Tensor | None = None  # the chosen tiles of the row above, where they overlap this one
-
-    def choose(self, row: int, candidates: CandidateRow) -> list[int]:
-        """The candidate that wins at each place of a tile row."""
-        places = self._layout.row_places
-        if places is not None and places[row] in places[:row]:  # the same pixels were seen at the other end
-            won = list(self.winners[places.index(places[row])])
-        else:
-            won = self._best(candidates)
-            if self._layout.col_places is not None:
-                won = [won[self._layout.col_places.index(place)] for place in self._layout.col_places]
-        self.winners.append(tuple(won))
-        return won
-
-    def remember(self, row: int, chosen: list[Tensor]) -> None:
-        """Keep what the next row meets of the chosen tiles."""
-        starts = self._layout.plan.row_starts_px
-        if row + 1 < len(starts) and self._agreement > 0:
-            down_px = (starts[row + 1] - starts[row]) * self._scale
-            self._above = torch.stack([tile[:, down_px:] for tile in chosen])
-
-    def state(self) -> dict[str, Tensor]:
-        """All choices so far, to go on from in another process."""
-        state = {"winners": torch.tensor(self.winners)}
-        return state if self._above is None else state | {"above": self._above}
-
-    def load(self, state: dict[str, Tensor]) -> None:
-        """Go on from `state`."""
-        self.winners = [tuple(int(winner) for winner in won) for won in state["winners"]]
-        self._above = state["above"].to(self._layout.plane.device) if "above" in state else None
-
-    def _best(self, candidates: CandidateRow) -> list[int]:
-        plan, scale, pictures = self._layout.plan, self._scale, candidates.pictures
-        scores = as_costs(candidates.scores)
-        left: list[Costs] = []
-        over = np.zeros_like(scores)
-        if self._agreement == 0 or len(pictures) == 1:
-            return choose_row(scores, left, over, 0.0)
-        for col in range(1, plan.cols):
-            right_px = (plan.col_starts_px[col] - plan.col_starts_px[col - 1]) * scale
-            meet_px = plan.window_px * scale - right_px
-            costs = overlap_differences(pictures[:, col - 1, :, :, right_px:], pictures[:, col, :, :, :meet_px])
-            left.append(as_costs(costs))
-        if self._above is not None:
-            for col in range(plan.cols):
-                here = pictures[:, col, :, : self._above.shape[2]]
-                over[col] = as_costs(overlap_differences(self._above[col : col + 1], here))[0]
-        return choose_row(scores, left, over, self._agreement)
+    return JoinedBands(plan, scale, sink, multiband=settings.blend == "multiband", avoid=layout.avoid)
 
 
 class _WatchedSink(TimedSink):

@@ -30,12 +30,10 @@ class JoinedBands:
         sink: Sink,
         *,
         multiband: bool,
-        size_px: tuple[int, int] | None = None,
         avoid: Tensor | None = None,
     ) -> None:
         """avoid: (h, w) on the low-res plane, what a cut through each pixel costs beside the difference; 0 is free."""
         self._plan, self._scale, self._sink, self._multiband = plan, scale, sink, multiband
-        self._height_px, self._width_px = size_px or (plan.height_px * scale, plan.width_px * scale)
         self._tile_px = plan.window_px * scale
         self._avoid = None if avoid is None else avoid.float().cpu().numpy()
         self._above: Floats | None = None  # rows of the canvas that the next tile row meets, (rows, W, 3)
@@ -62,9 +60,8 @@ class JoinedBands:
         last = row + 1 == self._plan.rows
         done = self._tile_px if last else self._plan.row_starts_px[row + 1] * self._scale - top
         self._above = None if last else strip[done:].copy()
-        kept = min(top + done, self._height_px) - top
-        for first, after in in_strips(kept):
-            rows = torch.from_numpy(np.ascontiguousarray(strip[first:after, : self._width_px].transpose(2, 0, 1)))
+        for first, after in in_strips(done):
+            rows = torch.from_numpy(np.ascontiguousarray(strip[first:after].transpose(2, 0, 1)))
             self._sink.write_rows(rows.clamp_(-1.0, 1.0))
 
     def state(self) -> dict[str, Tensor]:

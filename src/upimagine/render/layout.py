@@ -1,4 +1,4 @@
-"""Where a picture and all that belongs to it lie on the plane that is tiled: as it is, continued, or wrapped round."""
+"""Where a picture lies on the canvas that is tiled, and what lies beyond its edges."""
 
 from __future__ import annotations
 
@@ -15,58 +15,56 @@ from upimagine.roles import Upscaler
 
 @dataclass(frozen=True)
 class Layout:
-    """The tiled plane, and which part of it is the picture."""
+    """The tiled canvas, and where on it the picture lies. Beyond its edges the canvas mirrors the picture, or repeats
+    it; nothing is copied for that but the tiles that reach there."""
 
     plane: Tensor
-    """(1, 3 + guide channels, h, w) in [-1, 1]."""
+    """The picture, (1, 3 + guide channels, h, w) in [-1, 1]."""
     plan: TilePlan
+    """Of the canvas."""
     reference: Tensor | None
     """(1, 3, k h, k w), what the result is held to."""
     avoid: Tensor | None
-    """(h, w), what a cut through each pixel costs."""
+    """What a cut through each pixel of the canvas costs."""
     origin_px: tuple[int, int]
-    """Row and column of the plane at which the picture begins."""
+    """Row and column of the canvas at which the picture begins."""
     row_places: tuple[int, ...] | None
     """For a wrapped plane, which tile row of the repeating grid each tile row is."""
     col_places: tuple[int, ...] | None
+
+    def cut(self, row: int, plane: Tensor, times: int = 1) -> Tensor:
+        """The tiles of a row, (tiles, C, window times, window times), of a plane (1, C, h times, w times)."""
+        plan, wrap = self.plan, self.row_places is not None
+        (top, left), window = self.origin_px, plan.window_px * times
+        band = _part(plane, 2, (plan.row_starts_px[row] - top) * times, window, wrap)
+        return torch.cat([_part(band, 3, (start - left) * times, window, wrap) for start in plan.col_starts_px])
 
 
 def lay_out(
     plane: Tensor, upscaler: Upscaler, settings: Settings, reference: Tensor | None, avoid: Tensor | None
 ) -> Layout:
-    """Lay out `join_guide`'s plane with its reference and the places to avoid.
+    """Lay out `join_guide`'s plane with its reference and the places to avoid, (h, w).
 
-    A picture smaller than the window is continued by reflection, to the right and below. Raises UpimagineError when
-    the reference does not fit.
+    The canvas reaches beyond the plane by a border, and to a window at least; all of it is cut off from the result.
+    Raises UpimagineError when the reference does not fit.
     """
     height, width = plane.shape[2:]
-    window = upscaler.window_px
+    if reference is not None and (reference.shape[2] % height or reference.shape[3] % width):
+        raise UpimagineError("a reference must be a whole multiple of the plane")
+    window, stride = upscaler.window_px, settings.stride_px
+    places: tuple[tuple[int, ...], tuple[int, ...]] | None = None
     if settings.wrap:
-        rows = wrap_axis(height, window, settings.stride_px, settings.shift_px % settings.stride_px)
-        cols = wrap_axis(width, window, settings.stride_px, settings.shift_px % settings.stride_px)
-        around = [
-            (torch.arange(axis.length_px) - axis.before_px).remainder(length)
-            for axis, length in ((rows, height), (cols, width))
-        ]
-        plan = TilePlan(rows.length_px, cols.length_px, window, settings.stride_px, rows.starts_px, cols.starts_px)
-        if avoid is not None:
-            avoid = _taken(avoid[None, None], around)[0, 0]
-        return Layout(
-            _taken(plane, around),
-            plan,
-            None if reference is None else _taken(reference, around, reference.shape[2] // height),
-            avoid,
-            (rows.before_px, cols.before_px),
-            rows.places,
-            cols.places,
-        )
-    fitted = _fit(plane, window)
-    if reference is not None and (reference.shape[2] % height or fitted.shape != plane.shape):
-        raise UpimagineError("a reference must be a whole multiple of a plane that holds a window at least")
-    plan = plan_tiles(fitted.shape[2], fitted.shape[3], window, settings.stride_px, settings.shift_px)
+        rows, cols = (wrap_axis(length, window, stride, settings.shift_px % stride) for length in (height, width))
+        plan = TilePlan(rows.length_px, cols.length_px, window, stride, rows.starts_px, cols.starts_px)
+        origin_px, places = (rows.before_px, cols.before_px), (rows.places, cols.places)
+    else:
+        canvas_px = max(height, window), max(width, window)
+        plan = plan_tiles(*canvas_px, window, stride, settings.shift_px, settings.border_px)
+        origin_px = ((plan.height_px - canvas_px[0]) // 2, (plan.width_px - canvas_px[1]) // 2)
     if avoid is not None:
-        avoid = _fit(avoid[None, None], window)[0, 0]
-    return Layout(fitted, plan, reference, avoid, (0, 0), None, None)
+        whole = _part(avoid[None, None], 2, -origin_px[0], plan.height_px, settings.wrap)
+        avoid = _part(whole, 3, -origin_px[1], plan.width_px, settings.wrap)[0, 0]
+    return Layout(plane, plan, reference, avoid, origin_px, *(places or (None, None)))
 
 
 def join_guide(low: Tensor, guide: Tensor | None, upscaler: Upscaler) -> Tensor:
@@ -93,25 +91,19 @@ def join_guide(low: Tensor, guide: Tensor | None, upscaler: Upscaler) -> Tensor:
 
 def wrapped_by(plane: Tensor, pad_px: int) -> Tensor:
     """(1, C, h, w) with so much of its other end on every side."""
-    around = [torch.arange(-pad_px, length + pad_px).remainder(length) for length in plane.shape[2:]]
-    return _taken(plane, around)
+    rows = _part(plane, 2, -pad_px, plane.shape[2] + 2 * pad_px, wrap=True)
+    return _part(rows, 3, -pad_px, plane.shape[3] + 2 * pad_px, wrap=True)
 
 
-def _taken(plane: Tensor, places: list[Tensor], times: int = 1) -> Tensor:
-    """Rows and columns of (1, C, h, w) in the order of `places`; each place stands for `times` pixels."""
-    for axis, order in zip((2, 3), places, strict=True):
-        fine = (order[:, None] * times + torch.arange(times)).flatten()
-        plane = plane.index_select(axis, fine.to(plane.device))
-    return plane
-
-
-def _fit(plane: Tensor, window_px: int) -> Tensor:
-    """Continue a plane smaller than the window by reflection, to the right and below; the canvas is cropped later."""
-    for axis in (2, 3):
-        size = plane.shape[axis]
-        if size < window_px:
-            # 0 1 2 3 2 1 0 1 …: reflection without repeating the edge, as often as needed; one pixel just repeats.
-            turn = max(2 * (size - 1), 1)
-            places = torch.arange(window_px, device=plane.device) % turn
-            plane = plane.index_select(axis, torch.minimum(places, turn - places))
-    return plane
+def _part(plane: Tensor, axis: int, first: int, count: int, wrap: bool) -> Tensor:
+    """So many pixels of an axis, which may lie beyond its ends: there it goes on at its other end, or mirrored."""
+    length = plane.shape[axis]
+    if first >= 0 and first + count <= length:
+        return plane.narrow(axis, first, count)
+    places = torch.arange(first, first + count)
+    if wrap:
+        places = places.remainder(length)
+    else:  # … 1 0 0 1 2 2 1 …: the edge repeats, so that planes of several sizes are mirrored at the same place
+        places = places.remainder(2 * length)
+        places = torch.minimum(places, 2 * length - 1 - places)
+    return plane.index_select(axis, places.to(plane.device))

@@ -13,25 +13,11 @@ import torch
 from torch import Tensor
 
 from upimagine.errors import UpimagineError
+from upimagine.memory import is_out_of_memory
 from upimagine.render.threads import single_threads
-
-_OUT_OF_MEMORY = (
-    "out of memory",  # CUDA, Metal
-    "alloc_failed",  # cuDNN and cuBLAS, as a status
-    "can't allocate memory",  # the CPU allocator on Linux and macOS
-    "cannot allocate memory",
-    "not enough memory",  # the CPU allocator on Windows
-)
 
 #: On a processor larger batches are no faster, and leave a lane idle for longer at the end.
 _MOST_A_LANE = 4
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on any device."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _OUT_OF_MEMORY)
 
 
 class NetworkCalls:

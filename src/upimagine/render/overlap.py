@@ -13,25 +13,30 @@ from upimagine.render.threads import single_threads
 
 
 class Ahead:
-    """Makes the next candidate row while the caller works on this one. Leave by ``with``: nothing runs on then."""
+    """Makes a further candidate row while the caller works on those it has. Leave by ``with``: nothing runs on then."""
 
-    def __init__(self, maker: RowMaker, calls: NetworkCalls, rows: int) -> None:
-        self._maker, self._calls, self._rows = maker, calls, rows
+    def __init__(self, maker: RowMaker, calls: NetworkCalls, rows: int, below: bool) -> None:
+        """below: whether the caller wants to see the next row, too."""
+        self._maker, self._calls, self._rows, self._wants_below = maker, calls, rows, below
         self._pool = single_threads(1)
-        self._coming: tuple[int, Future[CandidateRow]] | None = None
+        self._coming: Future[CandidateRow] | None = None
+        self._below: CandidateRow | None = None
 
-    def make(self, row: int) -> CandidateRow:
-        """The row, and the next one begun where there is a second buffer for it. Raises what making it raised."""
-        if self._coming is None or self._coming[0] != row:
-            self._begin(row)
-        assert self._coming is not None
-        made = self._coming[1].result()
-        if row + 1 < self._rows and self._maker.buffers > 1:
-            self._begin(row + 1)
+    def make(self, row: int) -> tuple[CandidateRow, CandidateRow | None]:
+        """The row and the one below it, if that is wanted and there is one; rows come in order. A further row is begun
+        where there is a spare buffer for it. Raises what making them raised."""
+        here = self._below or self._made(row)
+        self._below = self._made(row + 1) if self._wants_below and row + 1 < self._rows else None
+        return here, self._below
+
+    def _made(self, row: int) -> CandidateRow:
+        coming = self._coming or self._begin(row)
+        made = coming.result()
+        self._coming = self._begin(row + 1) if row + 1 < self._rows and self._maker.spare else None
         return made
 
-    def _begin(self, row: int) -> None:
-        self._coming = row, self._pool.submit(self._maker.make, row)
+    def _begin(self, row: int) -> Future[CandidateRow]:
+        return self._pool.submit(self._maker.make, row)
 
     def __enter__(self) -> Self:
         return self

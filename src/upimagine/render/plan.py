@@ -80,19 +80,33 @@ def axis_starts(length_px: int, window_px: int, stride_px: int, shift_px: int = 
     return tuple(dict.fromkeys((*(start for start in first if start < last), last)))
 
 
-def plan_tiles(height: int, width: int, window_px: int, stride_px: int, shift_px: int = 0) -> TilePlan:
+def plan_tiles(
+    height: int, width: int, window_px: int, stride_px: int, shift_px: int = 0, border_px: int = 0
+) -> TilePlan:
     """Cover a plane of height x width low-res pixels with square windows, stride_px apart.
+
+    With a border the canvas is wider by it on every side. The outermost windows reach out there and the others stay,
+    so there are no more of them (but for an axis of a single one); as they must still overlap the next ones, the
+    border is at most half of what windows overlap.
 
     Raises UpimagineError when the stride is not in 1..window_px or the plane is smaller than the window.
     """
+    rows, cols = (axis_starts(length_px, window_px, stride_px, shift_px) for length_px in (height, width))
+    border_px = min(border_px, (window_px - stride_px) // 2)
     return TilePlan(
-        height_px=height,
-        width_px=width,
+        height_px=height + 2 * border_px,
+        width_px=width + 2 * border_px,
         window_px=window_px,
         stride_px=stride_px,
-        row_starts_px=axis_starts(height, window_px, stride_px, shift_px),
-        col_starts_px=axis_starts(width, window_px, stride_px, shift_px),
+        row_starts_px=_bordered(rows, border_px),
+        col_starts_px=_bordered(cols, border_px),
     )
+
+
+def _bordered(starts_px: tuple[int, ...], border_px: int) -> tuple[int, ...]:
+    """The first window so much further out, the last one too."""
+    inner = (start + border_px for start in starts_px[1:-1])
+    return tuple(dict.fromkeys((0, *inner, starts_px[-1] + 2 * border_px)))
 
 
 @dataclass(frozen=True)

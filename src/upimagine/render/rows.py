@@ -11,8 +11,8 @@ from torch import Tensor
 
 from upimagine.errors import UpimagineError
 from upimagine.render.candidates import Variant
+from upimagine.render.layout import Layout
 from upimagine.render.network import NetworkCalls
-from upimagine.render.plan import TilePlan
 from upimagine.render.scoring import combine, contrast, fidelity_db, sharpness
 from upimagine.render.settings import Settings
 from upimagine.render.tone import match_low_res, pool
@@ -20,12 +20,12 @@ from upimagine.roles import Critic, Upscaler
 
 _MEASURES = ("realism", "judged", "sharpness", "contrast", "fidelity")
 _CACHE_BYTES = 2 << 20
-_BUFFER_BYTES = 96 << 20  # up to here a second buffer is worth its memory
+_BUFFER_BYTES = 96 << 20  # up to here a spare buffer is worth its memory
 
 
 @dataclass(frozen=True)
 class CandidateRow:
-    """One tile row before the choice. ``pictures`` is written over by the next row, or the one after it."""
+    """One tile row before the choice. ``pictures`` is written over by a later row."""
 
     pictures: Tensor
     """(variants, tiles, 3, tile, tile) in [-1, 1]."""
@@ -34,15 +34,14 @@ class CandidateRow:
 
 
 class RowMaker:
-    """Makes candidate rows out of one plane (1, 3 + guide channels, h, w), into buffers that serve every row.
+    """Makes candidate rows of what is laid out, into buffers that serve every row.
 
-    With two `buffers`, which it takes unless they are large, a row stays as it is while the next one is made.
+    Unless buffers are large there is a `spare` one: rows that are looked at stay as they are while another is made.
     """
 
     def __init__(
         self,
-        plane: Tensor,
-        plan: TilePlan,
+        layout: Layout,
         upscalers: Sequence[Upscaler],
         critic: Critic | None,
         *,
@@ -50,13 +49,14 @@ class RowMaker:
         variants: tuple[Variant, ...],
         settings: Settings,
         calls: NetworkCalls,
-        reference: Tensor | None = None,
+        rows_at_once: int = 1,
     ) -> None:
         """upscalers: of one scale and window; each variant names its own. judge: a second critic of one's own.
 
-        reference: the plane's picture at a multiple of its size, (1, 3, k h, k w), that results are held to.
+        rows_at_once: how many rows in succession are looked at together.
         """
-        self._plane = plane
+        plane, reference, plan = layout.plane, layout.reference, layout.plan
+        self._layout = layout
         self._plan = plan
         self._upscalers = upscalers
         self._critics = {"realism": critic, "judged": judge}
@@ -73,8 +73,8 @@ class RowMaker:
         self._chunk = max(1, _CACHE_BYTES // tile_bytes) if plane.device.type == "cpu" else settings.batch_tiles
         # Network outputs are copied out at once: a network may hand out the same memory at its next call.
         shape = (len(variants), plan.cols, 3, self._tile_px, self._tile_px)
-        self.buffers = 2 if math.prod(shape) * 4 <= _BUFFER_BYTES else 1
-        self._buffers = [torch.empty(shape, device=plane.device) for _ in range(self.buffers)]
+        self.spare = math.prod(shape) * 4 <= _BUFFER_BYTES
+        self._buffers = [torch.empty(shape, device=plane.device) for _ in range(rows_at_once + self.spare)]
         self._pictures = self._buffers[0]
 
     def make(self, row: int) -> CandidateRow:
@@ -83,12 +83,12 @@ class RowMaker:
         Raises UpimagineError when a network runs out of memory on a single tile, gives NaN or infinity, or gives
         another shape than its role promises.
         """
-        self._pictures = self._buffers[row % self.buffers]
-        tiles = self._cut(row)
+        self._pictures = self._buffers[row % len(self._buffers)]
+        tiles = self._layout.cut(row, self._layout.plane)
         cols = self._plan.cols
         jobs = len(self._variants) * cols  # job = variant · cols + col, as the pictures lie in memory
         inputs = torch.cat([variant.apply(tiles, self._cut_grain(variant, row)) for variant in self._variants])
-        wanted = tiles[:, :3] if self._reference is None else self._cut_reference(row)
+        wanted = tiles[:, :3] if self._reference is None else self._layout.cut(row, self._reference, self._finer)
         measures = {name: torch.zeros(jobs, device=tiles.device) for name in _MEASURES}
 
         def name(job: int) -> str:
@@ -144,23 +144,8 @@ class RowMaker:
             for model in dict.fromkeys(models)
         ]
 
-    def _cut(self, row: int, plane: Tensor | None = None) -> Tensor:
-        """The low-res tiles of a row, (tiles, 3 + guide channels, window, window), of the plane or another like it."""
-        window = self._plan.window_px
-        top = self._plan.row_starts_px[row]
-        band = (self._plane if plane is None else plane)[0, :, top : top + window]
-        return torch.stack([band[:, :, left : left + window] for left in self._plan.col_starts_px])
-
     def _cut_grain(self, variant: Variant, row: int) -> Tensor | None:
-        return None if variant.noise_seed is None else self._cut(row, self._grain[variant.noise_seed])
-
-    def _cut_reference(self, row: int) -> Tensor:
-        """What the tiles of a row are held to, (tiles, 3, k window, k window)."""
-        assert self._reference is not None
-        k, window = self._finer, self._plan.window_px
-        top = self._plan.row_starts_px[row]
-        band = self._reference[0, :, top * k : (top + window) * k]
-        return torch.stack([band[:, :, left * k : (left + window) * k] for left in self._plan.col_starts_px])
+        return None if variant.noise_seed is None else self._layout.cut(row, self._grain[variant.noise_seed])
 
     def _bring_back(
         self,

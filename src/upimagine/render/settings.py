@@ -57,6 +57,9 @@ class Settings:
     """Iterations that hold each tile's area average to the low-res plane; 0 is off."""
     wrap: bool = False
     """The picture repeats: its right edge goes on at its left, its bottom at its top (textures)."""
+    border_px: int = 0
+    """Low-res pixels by which the plane goes on beyond its edges, mirrored, before tiles are cut: what networks make of
+    the end of their own sight is cut off there. At most half of what tiles overlap."""
     shift_px: int = 0
     """How much further the grid lies than it would, in low-res pixels."""
     batch_tiles: int = 8
@@ -81,6 +84,7 @@ class Settings:
             need(0 <= getattr(self, name) < math.inf, name, "0 or more")
         need(self.floor_db is None or math.isfinite(self.floor_db), "floor_db", "a number of dB, or leave it out")
         need(self.best_of is None or self.best_of >= 1, "best_of", "1 or more, or leave it out")
+        need(self.border_px >= 0, "border_px", "0 or more")
         need(self.shift_px >= 0, "shift_px", "0 or more")
         need(self.tone_match >= 0, "tone_match", "0 or more")
         need(self.batch_tiles >= 1, "batch_tiles", "1 or more")

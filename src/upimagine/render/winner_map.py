@@ -22,10 +22,11 @@ def draw_winners(report: Report, field_px: int = _FIELD_PX) -> Tensor:
 
 
 def tell_winners(report: Report) -> str:
-    """How many tiles each kind of candidate won, most first, in words."""
+    """How many tiles each kind of candidate won, most first, in words, with its colour in the picture."""
     won = Counter(winner for row in report.winners for winner in row)
     return ", ".join(
-        f"{name_of(report.variants[winner])} {count / report.tiles:.0%}" for winner, count in won.most_common()
+        f"{name_of(report.variants[winner])} {count / report.tiles:.0%} ({_hex(_colour(winner, len(report.variants)))})"
+        for winner, count in won.most_common()
     )
 
 
@@ -43,3 +44,7 @@ def _colour(index: int, count: int) -> tuple[float, float, float]:
     if index == 0:
         return 0.55, 0.55, 0.55
     return colorsys.hsv_to_rgb((index - 1) / max(count - 1, 1), 0.65, 0.9)
+
+
+def _hex(colour: tuple[float, float, float]) -> str:
+    return "#" + "".join(f"{round(value * 255):02x}" for value in colour)

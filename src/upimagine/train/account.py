@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +26,7 @@ from upimagine.train.likeness import MOST_COMPARED, Likeness, comparable, compar
 from upimagine.train.means import Means
 from upimagine.train.pace import Pace
 from upimagine.train.page import Report, Shown, write_page
-from upimagine.train.task import FromNoise, Task
+from upimagine.train.task import FadesIn, FromNoise, Grows, Task
 from upimagine.train.watch import STOPPED, Facts, Watch
 
 FILM_NAME = "film.webp"
@@ -91,29 +92,43 @@ class Account:
         self._lines = read_log(run, shown)
         self.watch = Watch(facts_of(task, story.settings))
         self.watch.replay(self._lines)
-        self.pace = Pace(story.total / 1000, story.settings["preview_kimg"], story.settings["checkpoint_minutes"] * 60)
+        self.pace = Pace(
+            story.total / 1000,
+            story.settings["preview_kimg"],
+            story.settings["checkpoint_minutes"] * 60,
+            lambda kimg: task.work_at(kimg * 1000) if isinstance(task, Grows) else 1.0,
+        )
         for line in self._lines:
             if rate := line.get("seconds_per_kimg"):
-                self.pace.add_tick(rate)
+                self.pace.add_tick(rate, line["kimg"])
         self._means = Means()
         self._likeness: Likeness | None = None
         self._journal = Journal(run, shown)
         if shown:
             self._lines.append(self._journal.tell(shown, "resumed"))
 
-    def step(self, shown: int, plotted: dict[str, Tensor], average: nn.Module) -> None:
-        """After a step: its numbers, and whatever is due, in the order in which one needs the other."""
+    def step(self, shown: int, plotted: dict[str, Tensor], average: nn.Module) -> bool:
+        """After a step: its numbers, and whatever is due, in the order in which one needs the other.
+
+        Gives back whether the run's folder had vanished and was made anew; it has no checkpoint then.
+        Raises UpimagineError when it cannot be made.
+        """
         self._shown, last = shown, shown >= self._story.total
+        if vanished := not self._run.is_dir():
+            self._make_anew()
         self._means.add(plotted)
         previewed = self._clock.preview_due(shown) or last
         if previewed:
             with self._clock.apart(self.pace.add_preview):
                 self._means.add(self._preview(self._task.preview(average)))
+                if isinstance(self._task, FadesIn) and (strip := self._task.strip(average)) is not None:
+                    self._write(f"fade-in-{shown // 1000:06d}.jpg", strip)
         if self._clock.tick_due(shown) or last:
             self._tick()
         if previewed:
             with self._clock.apart(self.pace.add_page):
                 self.page("training")
+        return vanished
 
     def finish(self, state: str) -> None:
         """The film of all previews, and the page for the last time."""
@@ -138,6 +153,7 @@ class Account:
             past=self.watch.past,
             settings=self._story.settings,
             preview=newest,
+            fade_in=self._fade_in(),
             strip=[Shown(at, self._strip_uri(path)) for at, path in _evenly(previews, _STRIP)],
             film=FILM_NAME if (self._run / FILM_NAME).exists() else None,
         )
@@ -149,14 +165,38 @@ class Account:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, NotNumbersError):
-            self._see(self._journal.tell(self._shown, STOPPED, phase=error.phase))
+        if error is None:
+            self._journal.__exit__(kind, error, trace)
+            return
+        # What ended the run is what is told; that its folder cannot be written either may even follow from it.
+        with suppress(OSError, UpimagineError):
+            if isinstance(error, NotNumbersError):
+                self._see(self._journal.tell(self._shown, STOPPED, phase=error.phase))
+            else:
+                why = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
+                self._lines.append(self._journal.tell(self._shown, "ended", why=why))
             self.page("stopped")
-        self._journal.__exit__(kind, error, trace)
+        with suppress(OSError, UpimagineError):
+            self._journal.__exit__(kind, error, trace)
+
+    def _make_anew(self) -> None:
+        """The run's folder is gone: make it again, but not the folders around it, which may be a disk taken out."""
+        try:
+            self._run.mkdir()
+            journal = Journal(self._run)
+            journal.rewrite(self._lines)
+        except OSError as error:
+            raise UpimagineError(
+                f"{self._run} has vanished while training and cannot be made anew ({error.strerror or error}); "
+                "bring the folder back and give the same command: it goes on from the last checkpoint"
+            ) from error
+        self._journal.__exit__(None, None, None)
+        self._journal = journal
+        self._on_note(f"at {self._shown / 1000:g} kimg, {self._run} had vanished; it was made anew, training goes on")
 
     def _preview(self, picture: Tensor) -> dict[str, Tensor]:
         """Keep a preview (3, H, W) in [-1, 1]; gives back what its pictures say, to be plotted."""
-        pixels.write(self._run / f"preview-{self._shown // 1000:06d}.jpg", picture, overwrite=True, quality=90)
+        self._write(f"preview-{self._shown // 1000:06d}.jpg", picture)
         if not isinstance(self._task, FromNoise):
             return {}
         made = cut_grid(picture, self._task.preview_columns)
@@ -167,9 +207,10 @@ class Account:
     def _tick(self) -> None:
         """Write down the means since the last tick, and tell of them."""
         numbers = self._means.take()
+        waited = self._clock.data_wait()
         if (rate := self._clock.seconds_per_kimg(self._shown)) is not None:
-            self.pace.add_tick(rate)
-            numbers["seconds_per_kimg"] = rate
+            self.pace.add_tick(rate, self._shown / 1000)
+            numbers |= {"seconds_per_kimg": rate, "data_wait": waited}
         self._see(self._journal.write(self._shown, numbers))
         if self._on_tick:
             left = self.pace.seconds_left(self._shown / 1000)
@@ -198,10 +239,22 @@ class Account:
             self._likeness = Likeness(torch.cat(parts))
         return self._likeness
 
+    def _write(self, name: str, picture: Tensor) -> None:
+        pixels.write(self._run / name, picture, overwrite=True, quality=90)
+
     def _previews(self) -> list[tuple[float, Path]]:
         """Previews and where they stand in kimg, oldest first, none that has been undone."""
         found = ((re.fullmatch(r"preview-(\d+)\.jpg", path.name), path) for path in self._run.glob("preview-*.jpg"))
         return sorted((int(match[1]), path) for match, path in found if match and int(match[1]) * 1000 <= self._shown)
+
+    def _fade_in(self) -> Shown | None:
+        """The newest strip of a size that fades in, none that has been undone."""
+        if not isinstance(self._task, FadesIn):
+            return None
+        found = sorted(self._run.glob("fade-in-*.jpg"))
+        times = [(int(path.stem.removeprefix("fade-in-")), path) for path in found]
+        held = [(kimg, path) for kimg, path in times if kimg * 1000 <= self._shown]
+        return Shown(held[-1][0], jpeg_uri(held[-1][1].read_bytes())) if held else None
 
     def _strip_uri(self, path: Path) -> str:
         """The first pictures of a preview below each other, or all of it, small."""

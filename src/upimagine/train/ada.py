@@ -6,13 +6,36 @@ it knows every training picture. Constants follow stylegan2-ada, train.py and tr
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from upimagine.train.ada_pipe import ada_augment
+from upimagine.train.augment import diff_augment
 
 EVERY = 4
 """Batches from one step of the controller to the next."""
+_KIMG, _KIMG_TRAINED_ON = 500, 100  # thousands of pictures from no change to all, at most
+
+
+def ada_problem(target: float, kimg: float | None) -> str | None:
+    """What is wrong with these settings, in words, or None."""
+    if -1 < target < 1 and (kimg is None or 0.001 <= kimg < math.inf):
+        return None
+    return "--ada-target must lie between -1 and 1, --ada-kimg be above 0"
+
+
+def make_ada(target: float, kimg: float | None, trained_on: bool) -> Ada:
+    """As long from none to all as is usual from scratch, or when a model is trained on, unless `kimg` says it."""
+    return Ada(target, round((kimg or (_KIMG_TRAINED_ON if trained_on else _KIMG)) * 1000))
+
+
+def augmented(nets: dict[str, nn.Module], pictures: Tensor, policy: tuple[str, ...]) -> Tensor:
+    """What a discriminator is shown of (N, 3, H, W), real or made: by ADA if it is among the networks, else by
+    DiffAugment."""
+    ada = nets.get("ada")
+    return diff_augment(pictures, policy) if ada is None else ada(pictures)
 
 
 class Ada(nn.Module):

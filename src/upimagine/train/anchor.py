@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upimagine.nets.growing import GrowingDiscriminator
+from upimagine.nets.encoder import PictureEncoder
 
 _MOMENTUM = 0.01
 _SPREAD_WEIGHT = 0.05  # against the way back, of the term that keeps codes apart, which lies between 0 and about -4
@@ -28,9 +28,9 @@ class Encoder(nn.Module):
 
     moments: Tensor
 
-    def __init__(self, size_px: int, width: int, latent_dim: int, start_px: int | None = None) -> None:
+    def __init__(self, size_px: int, width: int, latent_dim: int) -> None:
         super().__init__()
-        self.trunk = GrowingDiscriminator(size_px, width, 12 * width, start_px or size_px, latent_dim)
+        self.trunk = PictureEncoder(size_px, width, 12 * width, latent_dim)
         self.register_buffer("moments", torch.eye(latent_dim))  # running mean of c c^T
 
     def forward(self, pictures: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ from upimagine.errors import UpimagineError
 from upimagine.models.file import ModelFile, load_model_file
 
 #: What an option may add that an older model lacks; it begins as it is made.
-_NEW = ("spread.usual",)
+_NEW = re.compile(r"spread\.usual|recall\.codes|residual\.\d+\..*")
+
+#: What belongs to the pictures that a model has learned from: worth nothing to one that learns from others.
+_OWN = "recall."
 
 
 def begin_with(path: Path, main: nn.Module, critic: nn.Module) -> dict[str, Any]:
@@ -27,8 +31,12 @@ def begin_with(path: Path, main: nn.Module, critic: nn.Module) -> dict[str, Any]
             continue
         wanted = net.state_dict()
         try:
-            fitted = {key: _fitted(value, wanted.get(key)) for key, value in old.state_dict().items()}
-            net.load_state_dict({key: wanted[key] for key in _NEW if key in wanted} | fitted)
+            fitted = {
+                key: _fitted(value, wanted.get(key))
+                for key, value in old.state_dict().items()
+                if not key.startswith(_OWN) or (key in wanted and value.shape == wanted[key].shape)
+            }
+            net.load_state_dict({key: wanted[key] for key in wanted if _NEW.fullmatch(key)} | fitted)
         except RuntimeError as error:
             raise UpimagineError(
                 f"--init-from {path} does not fit: give the sizes, widths and kinds of network it was made with"

@@ -22,6 +22,7 @@ _FORMERLY: dict[str, dict[str, Any]] = {
         "critic_steps": 1,
         "opening_steps": 1,
         "norm": "batch",
+        "generator_norm": "batch",
         "began_skip": True,
         "coarse_weight": 0.0,
         "gamma_every": 1,
@@ -29,7 +30,37 @@ _FORMERLY: dict[str, dict[str, Any]] = {
         "ada_target": 0.6,
         "hold_out": 0.0,
         "held_out": 0,
-    }
+    },
+    "fastgan": {
+        "coarse_weight": 0.0,
+        "anchor_weight": 0.0,
+        "anchor_px": 64,
+        "anchor_noise": 0.5,
+        "anchor_stretch": 1.0,
+        "ada": False,
+        "ada_target": 0.6,
+        "hold_out": 0.0,
+        "held_out": 0,
+        "gamma": 0.0,
+        "gamma_every": 8,
+    },
+    "upres": {
+        "up": "deconv",
+        "norm": "none",
+        "residual_blocks": 0,
+        "dropout_px": [],
+        "noise_channels": 0,
+        "low_px": [],
+        "mismatch_share": 0.0,
+        "l1_weight": 0.0,
+        "laplacian_weights": [],
+        "feature_matching_weight": 0.0,
+        "stage_share": 0.5,
+        "stage_pictures": 256,
+        "checkerboard": 0.0,
+        "levels": 0,
+        "jpeg": 0,
+    },
 }
 
 
@@ -69,8 +100,11 @@ def load_checkpoint(run: Path, name: str = FILE_NAME) -> dict[str, Any] | None:
 def changed_settings(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Names and values of the settings in which a resumed run differs from its checkpoint.
 
-    A setting that is younger than the checkpoint had the value that stands for what was done then, mostly None.
+    A setting that is younger than the checkpoint had the value that stands for what was done then, mostly None. Where
+    the tasks differ that alone is told: all else follows from it.
     """
+    if before.get("task") != now.get("task"):
+        return [f"it trains {before.get('task')}, not {now.get('task')}"]
     before = _FORMERLY.get(before.get("task", ""), {}) | before
     names = sorted(set(before) | set(now))
     return [

@@ -26,6 +26,7 @@ class Clock:
         self._ticks = self._number(shown, settings.tick_kimg)
         self._previews = self._number(shown, settings.preview_kimg)
         self._last_shown: int | None = None
+        self._waited_s = 0.0
 
     @property
     def trained_s(self) -> float:
@@ -45,10 +46,23 @@ class Clock:
         self._apart_s += took
         count(took)
 
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """What takes place inside is waiting for data."""
+        began = time.monotonic()
+        yield
+        self._waited_s += time.monotonic() - began
+
+    def data_wait(self) -> float:
+        """Share of the steps' time since the last tick that went by waiting for data; call it before
+        `seconds_per_kimg`, which begins a new tick."""
+        waited, self._waited_s = self._waited_s, 0.0
+        return min(1.0, waited / max(self._stepped_s - self._last_tick_s, 1e-9))
+
     def tick_due(self, shown: int) -> bool:
         """Whether a log line is due; time counts from the first call on, since first steps are slow."""
         if self._last_shown is None:
-            self._last_shown, self._last_tick_s = shown, self._stepped_s
+            self._last_shown, self._last_tick_s, self._waited_s = shown, self._stepped_s, 0.0
         before, self._ticks = self._ticks, self._number(shown, self._settings.tick_kimg)
         return self._ticks > before
 

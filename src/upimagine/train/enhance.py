@@ -36,6 +36,7 @@ from upimagine.train.squares import decode_squares
 from upimagine.train.task import Batch, Phase
 
 Stage = Literal["a", "b", "c", "joint"]
+PixelDistance = Literal["l1", "l2"]
 _CHAIN: dict[Stage, Stages] = {"a": "a", "b": "ab", "c": "abc", "joint": "abc"}
 _TRAINED: dict[Stage, tuple[str, ...]] = {"a": ("a",), "b": ("b",), "c": ("c",), "joint": ("a", "b", "c")}
 _JOINT_RATE = 0.1  # of the learning rate, for models that are finished already
@@ -53,14 +54,16 @@ class EnhanceSettings:
     width: int = 64  # channels of the outermost layers; more inside
     code_dim: int = 128  # numbers in a code
     freeze: tuple[str, ...] = ()  # models that stay as they are, beside those that the stage leaves alone
-    learning_rate: float = 2e-4  # of all networks; the joint stage takes a tenth
+    learning_rate: float = 2e-4  # of all networks; the joint stage takes a tenth for models that were begun before
     beta1: float = 0.5  # Adam's
-    pixel_weight: float = 0.1  # of the L1 between pixels
+    pixel_weight: float = 0.1  # of the distance between pixels
+    pixel_distance: PixelDistance = "l1"  # l1: sharper; l2: the mean of all that it could be, the plain yardstick
     perceptual_weight: float = 1.0  # of the VGG16 feature term; needs --perceptual
     perceptual: Path | None = None  # VGG16 features (safetensors, torchvision key names)
     perceptual_distance: Distance = "unit"  # l1: what is in its place; unit: the right texture, even out of place
     code_weight: float = 0.01  # of the adversary on codes
-    gan_weight: float = 0.01  # of the adversary on pictures; the joint stage has none
+    gan_weight: float = 0.01  # of the adversary on pictures while A or B is trained
+    joint_gan_weight: float = 0.0  # … in the stages c and joint; the post has none there
     flip: bool = True  # show mirror images too
     augment: tuple[str, ...] = POLICIES  # DiffAugment's policy for the adversary on pictures
     init_from: Path | None = None  # the chain so far: a model of the stage before, or of this one
@@ -69,9 +72,13 @@ class EnhanceSettings:
         """The models whose weights change."""
         return tuple(name for name in _TRAINED[self.stage] if name not in self.freeze)
 
+    def adversary_weight(self) -> float:
+        """Weight of the adversary on pictures in this stage."""
+        return self.gan_weight if self.stage in ("a", "b") else self.joint_gan_weight
+
     def problem(self) -> str | None:
         """What is wrong with these settings, in words, or None."""
-        weights = ("pixel_weight", "perceptual_weight", "code_weight", "gan_weight")
+        weights = ("pixel_weight", "perceptual_weight", "code_weight", "gan_weight", "joint_gan_weight")
         checks = {
             f"--low-px {self.low_px} cannot work; choose one of {', '.join(map(str, _LOW_SIZES_PX))}": (
                 self.low_px not in _LOW_SIZES_PX
@@ -100,14 +107,17 @@ class EnhanceTask:
         self._settings, self._pictures, self._engine, self._seed = settings, pictures.pictures, engine, seed
         self._data = {"pictures": len(pictures.pictures)}
         chain = EnhanceGan(settings.low_px, settings.width, settings.code_dim, _CHAIN[settings.stage])
-        self._begun = {} if settings.init_from is None else _begin(settings.init_from, chain)
+        self._begun: dict[str, Any] = {}
+        self._old: set[str] = set()  # models that come from an earlier stage
+        if settings.init_from is not None:
+            self._begun, self._old = _begin(settings.init_from, chain)
         chain.frozen = tuple(name for name in _CHAIN[settings.stage] if name not in settings.trained())
         self.nets: dict[str, nn.Module] = {"generator": chain}
         #: Which of the chain's codes have an adversary.
         self._coded = [name for name in ("a", "b") if name in settings.trained() and settings.code_weight > 0]
         for name in self._coded:
             self.nets[f"code_{name}"] = CodeDiscriminator(settings.code_dim)
-        self._judged = settings.stage in ("a", "b") and settings.gan_weight > 0
+        self._judged = settings.adversary_weight() > 0
         if self._judged:
             self.nets["discriminator"] = PictureDiscriminator(chain.high_px, settings.width)
         self.phases = [self._phase(name) for name in self.nets if name != "generator"] + [self._phase("generator")]
@@ -119,10 +129,18 @@ class EnhanceTask:
 
     def _phase(self, name: str) -> Phase:
         s, net = self._settings, self.nets[name]
-        rate = s.learning_rate * (_JOINT_RATE if s.stage == "joint" else 1)
-        parts = [net.get_submodule(part) for part in s.trained()] if isinstance(net, EnhanceGan) else [net]
-        parameters = [parameter for part in parts for parameter in part.parameters()]
-        return Phase(name, (name,), torch.optim.Adam(parameters, rate, (s.beta1, 0.999)))
+        gentle = s.learning_rate * (_JOINT_RATE if s.stage == "joint" else 1)
+        groups: list[dict[str, Any]] = [{"params": list(net.parameters()), "lr": gentle}]
+        if isinstance(net, EnhanceGan):
+            # A refiner that begins as nothing would stay next to nothing at a tenth of the rate.
+            groups = [
+                {
+                    "params": list(net.get_submodule(part).parameters()),
+                    "lr": gentle if part in self._old else s.learning_rate,
+                }
+                for part in s.trained()
+            ]
+        return Phase(name, (name,), torch.optim.Adam(groups, betas=(s.beta1, 0.999), fused=True))
 
     def settings(self) -> dict[str, Any]:
         """The settings and the number of pictures, for the checkpoint."""
@@ -159,7 +177,8 @@ class EnhanceTask:
         if phase != "generator":  # an adversary on codes
             codes = made[phase].detach()
             return _apart(self.nets[phase](torch.randn_like(codes)), self.nets[phase](codes))
-        pixels = (fake - high).abs().mean()
+        error = fake - high
+        pixels = error.abs().mean() if s.pixel_distance == "l1" else error.square().mean()
         loss, plotted = s.pixel_weight * pixels, {"pixels": pixels}
         if self._perceptual is not None:
             plotted["perceptual"] = self._perceptual(fake, high)
@@ -169,7 +188,7 @@ class EnhanceTask:
             loss = loss + s.code_weight * plotted[f"code_{name}"]
         if self._judged:
             plotted["adversarial"] = non_saturating_generator(self.nets["discriminator"](diff_augment(fake, s.augment)))
-            loss = loss + s.gan_weight * plotted["adversarial"]
+            loss = loss + s.adversary_weight() * plotted["adversarial"]
         return loss, {"loss": loss} | plotted
 
     def preview(self, averaged: nn.Module) -> Tensor:
@@ -193,8 +212,8 @@ def _apart(real: Tensor, fake: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     return loss, {"loss": loss, "real": real.float().mean(), "fake": fake.float().mean()}
 
 
-def _begin(path: Path, chain: EnhanceGan) -> dict[str, Any]:
-    """Take the models that a shorter or equal chain holds; gives back where they came from."""
+def _begin(path: Path, chain: EnhanceGan) -> tuple[dict[str, Any], set[str]]:
+    """Take the models that a shorter or equal chain holds; gives back where they came from, and their names."""
     model = load_model_file(path)
     if not isinstance(model.main, EnhanceGan):
         raise UpimagineError(f"--init-from {path} is no EnhanceGAN; give the model of the stage before")
@@ -207,7 +226,7 @@ def _begin(path: Path, chain: EnhanceGan) -> dict[str, Any]:
             chain.get_submodule(name).load_state_dict(part.state_dict())
     except RuntimeError as error:
         raise UpimagineError(f"--init-from {path} was made with {_told(model.main)}: give the same here") from error
-    return origin_of(model)
+    return origin_of(model), set(old)
 
 
 def _told(chain: EnhanceGan) -> str:

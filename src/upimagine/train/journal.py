@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from upimagine.train.events import Events
 
 FILE_NAME = "log.jsonl"
 
@@ -29,23 +32,20 @@ class Journal:
         self._file = path.open("a", encoding="utf-8")
         if torn and self._file.tell():  # a kill while a line was written
             self._file.write("\n")
-        self._curves = None
+        self._curves: Events | None = None
         if find_spec("tensorboard") is not None:
             import warnings
 
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # its own imports deprecate each other
-                from torch.utils.tensorboard import SummaryWriter
-
-                self._curves = SummaryWriter(str(run / "curves"), purge_step=shown + 1 if shown else None)
+                self._curves = Events(run / "curves", shown + 1 if shown else None)
 
     def write(self, shown: int, numbers: dict[str, float]) -> Line:
         """One line: pictures shown so far and the numbers, to six digits; gives it back."""
         line: Line = {"kimg": round(shown / 1000, 3)} | {name: _readable(value) for name, value in numbers.items()}
         self._append(line)
         if self._curves is not None:
-            for name, value in numbers.items():
-                self._curves.add_scalar(name, value, shown)
+            self._curves.write(shown, numbers)
         return line
 
     def tell(self, shown: int, event: str, **more: Any) -> Line:
@@ -53,6 +53,11 @@ class Journal:
         line: Line = {"kimg": round(shown / 1000, 3), "event": event} | more
         self._append(line)
         return line
+
+    def rewrite(self, lines: Iterable[Line]) -> None:
+        """Lines that were written before, into a log that has been lost."""
+        for line in lines:
+            self._append(line)
 
     def _append(self, line: Line) -> None:
         self._file.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -34,6 +34,8 @@ ObjectiveName = Literal[
 ]  # fmt: skip
 OptimizerName = Literal["adam", "rmsprop"]
 
+#: Those whose scores are above 0 for what is real, below it for what is made, as ADA reads them.
+DIVIDING: tuple[ObjectiveName, ...] = ("minimax", "non-saturating", "hinge")
 #: Numbers that a Cramer critic gives for a picture; at least 256 are advised (1705.10743 after 1801.01401).
 CRAMER_OUTPUTS = 256
 _OPENING = 25  # generator steps before which the critic is trained longer (martinarjovsky/WassersteinGAN, main.py)
@@ -174,7 +176,7 @@ def make_optimizer(training: Training, groups: list[dict[str, object]]) -> Optim
     """PyTorch's form of the optimiser over groups that bring their own learning rates."""
     if training.optimizer == "rmsprop":
         return torch.optim.RMSprop(groups, lr=training.learning_rate)
-    return torch.optim.Adam(groups, lr=training.learning_rate, betas=(training.beta1, training.beta2))
+    return torch.optim.Adam(groups, lr=training.learning_rate, betas=(training.beta1, training.beta2), fused=True)
 
 
 def generator_due(step: int, critic_steps: int, opening_steps: int) -> bool:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from upimagine.errors import UpimagineError
+from upimagine.train.ada import Ada
 
+T = TypeVar("T")
 EVERY = 4
 """Steps from one look at held-out pictures to the next."""
 _MOMENTUM = 0.05  # of the running means: those of about the last twenty looks
 
 
-def hold_out(pictures: list[Tensor], share: float) -> tuple[list[Tensor], list[Tensor]]:
+def hold_out_problem(share: float) -> str | None:
+    """What is wrong with this share, in words, or None."""
+    return None if 0 <= share <= 0.5 else f"--hold-out {share} cannot work; use a share from 0 to 0.5"
+
+
+def hold_out(pictures: list[T], share: float) -> tuple[list[T], list[T]]:
     """Pictures to train on, and a `share` of them to hold out: the same ones for every seed, taken at random.
 
     Raises UpimagineError when nothing would be left to train on.
@@ -60,9 +69,25 @@ class OverfittingGauge(nn.Module):
         return {"held_out": now[1], "overfitting": gauge}
 
 
+def watched(
+    nets: dict[str, nn.Module], held_out: tuple[Tensor, ...] | None, real: Tensor, fake: Tensor
+) -> dict[str, Tensor]:
+    """What a discriminator's logits (N, ...) say of overfitting, for ADA and to plot, where these are among `nets`.
+
+    `held_out` is what the discriminator takes of augmented pictures that are not trained on, in steps that have some.
+    """
+    numbers: dict[str, Tensor] = {}
+    ada, gauge = nets.get("ada"), nets.get("gauge")
+    if isinstance(gauge, OverfittingGauge) and held_out is not None:
+        numbers |= gauge.heed(real, judged_aside(nets["discriminator"], *held_out), fake)
+    if isinstance(ada, Ada):
+        numbers |= ada.heed(real.float().flatten(1).mean(dim=1))
+    return numbers
+
+
 @torch.no_grad()
-def judged_aside(discriminator: nn.Module, pictures: Tensor) -> Tensor:
+def judged_aside(discriminator: nn.Module, *seen: Tensor) -> Tensor:
     """Logits as in training, by batch statistics, but without leaving a trace in running ones."""
     traces = {name: buffer.clone() for name, buffer in discriminator.named_buffers()}
-    logits: Tensor = functional_call(discriminator, traces, (pictures,))
+    logits: Tensor = functional_call(discriminator, traces, seen)
     return logits

@@ -49,6 +49,8 @@ class Report:
     settings: dict[str, Any]
     preview: Shown | None = None
     strip: Sequence[Shown] = field(default=())
+    fade_in: Shown | None = None
+    """One picture from the size before to the one that fades in."""
     film: str | None = None
     """Name of the film's file beside the page."""
 
@@ -143,8 +145,15 @@ def _pictures(report: Report) -> str:
             for shown in report.strip
         )
         strip = f'<h3>How they came to be</h3><ol class="strip" tabindex="0" aria-label="By kimg">{items}</ol>'
+    fade_in = ""
+    if report.fade_in is not None:
+        fade_in = (
+            f'<h3>Fading in</h3><img class="preview" src="{report.fade_in.uri}" '
+            f'alt="A picture while a size fades in, at {report.fade_in.kimg:g} kimg">'
+            f"<p>At {report.fade_in.kimg:g} kimg: the size before on the left, the new one alone on the right.</p>"
+        )
     film = f'<p><a href="{escape(report.film)}">The film of all previews</a></p>' if report.film else ""
-    return f"<section><h2>Pictures</h2>{newest}{strip}{film}</section>"
+    return f"<section><h2>Pictures</h2>{newest}{fade_in}{strip}{film}</section>"
 
 
 def _numbers(report: Report) -> str:
@@ -154,7 +163,7 @@ def _numbers(report: Report) -> str:
 
 
 def _changes(report: Report) -> str:
-    """What rollbacks have changed."""
+    """What rollbacks and retunings have changed."""
     items = "".join(
         f"<li>{done['from_kimg']:g} to {done['to_kimg']:g} kimg"
         f" ({escape(', '.join(done['because']) or 'asked for')}); learning rate "
@@ -162,14 +171,19 @@ def _changes(report: Report) -> str:
         + "</li>"
         for done in report.settings.get("rollbacks", [])
     )
-    return f"<section><h2>Rolled back</h2><ol>{items}</ol></section>" if items else ""
+    rolled = f"<section><h2>Rolled back</h2><ol>{items}</ol></section>" if items else ""
+    tuned = "".join(
+        f"<li>from {done['kimg']:g} kimg: {escape('; '.join(done['changes']))}</li>"
+        for done in report.settings.get("retunes", [])
+    )
+    return rolled + (f"<section><h2>Retuned</h2><ol>{tuned}</ol></section>" if tuned else "")
 
 
 def _settings(report: Report) -> str:
     rows = "".join(
         f'<tr><th scope="row">{escape(name.replace("_", " "))}</th><td>{escape(_plain(value))}</td></tr>'
         for name, value in sorted(report.settings.items())
-        if name != "rollbacks"
+        if name not in ("rollbacks", "retunes")
     )
     return f"<section><h2>Settings</h2><details><summary>All of them</summary><table>{rows}</table></details></section>"
 

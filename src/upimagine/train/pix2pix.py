@@ -121,7 +121,11 @@ class Pix2pixTask:
         self._begun = {} if s.init_from is None else begin_with(s.init_from, generator, discriminator)
         self.nets: dict[str, nn.Module] = {"generator": generator, "discriminator": discriminator}
         self.phases = [
-            Phase(name, (name,), torch.optim.Adam(self.nets[name].parameters(), s.learning_rate, (s.beta1, 0.999)))
+            Phase(
+                name,
+                (name,),
+                torch.optim.Adam(self.nets[name].parameters(), s.learning_rate, (s.beta1, 0.999), fused=True),
+            )
             for name in ("discriminator", "generator")
         ]
 

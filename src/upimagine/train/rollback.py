@@ -65,8 +65,7 @@ def plan_rollback(run: Path, newest: dict[str, Any] | None, facts: Facts) -> Rol
         told = f"nothing is amiss since the rollback to {before[-1]['to_kimg']:g} kimg, so the run goes on"
         return Rollback(None, f"{told}; for a still gentler setting give a smaller --learning-rate")
     keep_proved(run, watch)
-    batch = int(newest["settings"]["batch"])
-    newest_kimg = newest["step"] * batch / 1000
+    newest_kimg = _shown(newest) / 1000
     healthy = _healthy(run, newest, watch)
     if healthy is None and not watch.amiss_at(newest_kimg):
         healthy = newest
@@ -78,7 +77,7 @@ def plan_rollback(run: Path, newest: dict[str, Any] | None, facts: Facts) -> Rol
     sides = {found.side for found in watch.active}
     blamed = [phase for phase in facts.phases if phase in sides]
     gentler = list(facts.phases) if None in sides or not blamed else blamed
-    from_kimg, to_kimg = max(newest_kimg, *(line["kimg"] for line in lines), 0.0), healthy["step"] * batch / 1000
+    from_kimg, to_kimg = max(newest_kimg, *(line["kimg"] for line in lines), 0.0), _shown(healthy) / 1000
     names = [found.name for found in watch.active]
     done = {
         "from_kimg": from_kimg,
@@ -91,6 +90,11 @@ def plan_rollback(run: Path, newest: dict[str, Any] | None, facts: Facts) -> Rol
         f"from here on the learning rate of {' and '.join(gentler)} is halved; what was there before is {UNDONE_NAME}"
     )
     return Rollback(healthy | {"settings": healthy["settings"] | {"rollbacks": [*before, done]}}, told)
+
+
+def _shown(state: dict[str, Any]) -> int:
+    """Pictures shown when it was written; older ones do not say it, since all their batches were alike."""
+    return int(state.get("shown", state["step"] * state["settings"]["batch"]))
 
 
 def _healthy(run: Path, newest: dict[str, Any], watch: Watch) -> dict[str, Any] | None:

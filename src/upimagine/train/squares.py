@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
-from upimagine.data.folder import Decoded, decode, to_uint8
+from upimagine.data.folder import Decoded, decode, drawn_at, to_float, to_uint8
 from upimagine.data.sources import opened
 from upimagine.errors import PictureError
 from upimagine.pixels.resizing import resize_antialiased
@@ -35,3 +36,14 @@ def centre_square(picture: Tensor, size_px: int, path: Path) -> Tensor:
     if side == size_px:
         return square[0]
     return resize_antialiased(square, (size_px, size_px))[0]
+
+
+def drawn_squares(pictures: list[Tensor], position: int, count: int, seed: int, flip: bool) -> tuple[Tensor, list[int]]:
+    """(count, 3, S, S) from this position of the endless stream on, mirrored by chance; and which they are."""
+    chosen, which = [], []
+    for place in range(position, position + count):
+        index, random = drawn_at(place, len(pictures), seed)
+        picture = pictures[index]
+        chosen.append(picture.flip(2) if flip and random.random() < 0.5 else picture)
+        which.append(index)
+    return to_float(torch.stack(chosen)), which

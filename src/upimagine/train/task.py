@@ -63,6 +63,33 @@ class Task(Protocol):
 
 
 @runtime_checkable
+class OwnBatches(Protocol):
+    """A task whose steps do not all show `--batch` pictures says how many they show."""
+
+    def shown_after(self, step: int) -> int:
+        """Pictures shown in so many steps, from 0; a function of `step` alone."""
+        ...
+
+
+@runtime_checkable
+class Grows(Protocol):
+    """A task whose steps cost more as it goes on says how much, so that the time left can be told."""
+
+    def work_at(self, shown: float) -> float:
+        """What training on a picture costs once so many have been shown, in any unit, above 0."""
+        ...
+
+
+@runtime_checkable
+class FadesIn(Protocol):
+    """A task that has more to show than its preview, now and then."""
+
+    def strip(self, averaged: nn.Module) -> Tensor | None:
+        """A row of pictures (3, S, n * S) in [-1, 1] that show a size fading in; None while nothing does."""
+        ...
+
+
+@runtime_checkable
 class FromNoise(Protocol):
     """A task whose previews show nothing but pictures made from noise says so, and is watched for collapse and copies.
 

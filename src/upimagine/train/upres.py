@@ -8,68 +8,39 @@ The seed's own form is `--consistency none --perceptual-weight 0 --width 1`. See
 
 from __future__ import annotations
 
-import math
+import copy
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from upimagine.data.folder import to_float, to_uint8
+from upimagine.data.rasters import Palette, Rasters, palette_of
 from upimagine.data.sources import opened
-from upimagine.data.tiles import TileAugment, TileSource, tile_at, tile_source
+from upimagine.data.tiles import TileAugment, TileSource, low_tile_at, tile_at, tile_source
 from upimagine.errors import PictureError, UpimagineError
-from upimagine.guide.faces import FaceGuide
-from upimagine.guide.raster import Style
-from upimagine.losses.adversarial import non_saturating_discriminator, non_saturating_generator
-from upimagine.losses.low_res import low_res_l1
-from upimagine.losses.perceptual import Distance, PerceptualLoss
+from upimagine.guide.kinds import guide_named
+from upimagine.losses.perceptual import PerceptualLoss
 from upimagine.models.file import save_model
-from upimagine.nets.jnet import Consistency, JNet, JNetDiscriminator, enlarge_smoothly
-from upimagine.nets.vgg import load_vgg16
+from upimagine.models.loaded import LoadedGenerator, LoadedTranslator, LoadedUpscaler, load
+from upimagine.nets.dcgan import calibrate_batch_norm
+from upimagine.nets.jnet import JNet, JNetDiscriminator, enlarge_smoothly
+from upimagine.nets.vgg import load_vgg
 from upimagine.train.begin import begin_with
 from upimagine.train.engine import Engine
 from upimagine.train.grid import picture_grid
+from upimagine.train.stage import restaged, sampled_planes
 from upimagine.train.task import Batch, Phase
+from upimagine.train.upres_settings import UpresSettings
+from upimagine.train.upres_terms import UpresTerms
 
-_WARMUP_L1_WEIGHT = 10.0
+__all__ = ["UpresSettings", "UpresTask", "make_upres_task"]
 
-
-@dataclass(frozen=True)
-class UpresSettings:
-    """What is particular to a J-net."""
-
-    guide: Literal["face", "face-channels", "none"] = "face"  # landmarks drawn in colours, or a channel a feature
-    width: float = 0.5  # of the J-net; 1 is the seed's size (40.6M parameters), 0.5 a quarter of it
-    critic_width: int = 32  # channels of the discriminator's first layer; 64 is pix2pix's
-    consistency: Consistency = "residual"  # none (the seed's), residual, project: see `nets.jnet.JNet`
-    learning_rate: float = 2e-4  # of both networks
-    beta1: float = 0.5  # Adam's
-    gan_weight: float = 1.0  # of the adversarial term
-    low_res_weight: float = 100.0  # of the L1 between pooled pictures
-    perceptual_weight: float = 30.0  # of the VGG16 feature term; needs --perceptual
-    perceptual: Path | None = None  # VGG16 features (safetensors, torchvision key names)
-    perceptual_distance: Distance = "unit"  # l1: what is in its place; unit: the right texture, even out of place
-    perceptual_crop_px: int = 224  # side of the random crop of each tile that the feature term looks at
-    warmup_steps: int = (
-        250  # first without an adversary, plus a plain L1, so that it will meet something like a picture
-    )
-    scales: tuple[float, ...] = (1.0,)  # every picture is also shown shrunk by these
-    init_from: Path | None = None  # begin with the weights of this upscaler model
-
-    def problem(self) -> str | None:
-        """What is wrong with these settings, in words, or None."""
-        if not 0 < self.width <= 4 or self.critic_width < 1 or not 0 < self.learning_rate < 1:
-            return "--width must lie in 0 to 4, --critic-width be at least 1, --learning-rate between 0 and 1"
-        for name in ("gan_weight", "low_res_weight", "perceptual_weight", "warmup_steps"):
-            if not 0 <= getattr(self, name) < math.inf:
-                return f"--{name.replace('_', '-')} {getattr(self, name)} cannot work; use 0 or more"
-        if not self.scales or not all(0 < scale <= 2 for scale in self.scales):
-            return f"--scales {' '.join(map(str, self.scales))} cannot work; give numbers above 0, up to 2"
-        if self.perceptual_crop_px < 16:
-            return f"--perceptual-crop-px {self.perceptual_crop_px} is too small; use at least 16"
-        return None
+_STILL = TileAugment(False, 0, 0, 0, 0, 0, 0)
+_CALIBRATING = 64  # tiles that set the running averages of batch norm
 
 
 class UpresTask:
@@ -78,12 +49,16 @@ class UpresTask:
     averaged = "generator"
 
     def __init__(
-        self, settings: UpresSettings, augment: TileAugment, sources: list[TileSource], engine: Engine, seed: int
+        self, settings: UpresSettings, augment: TileAugment, data: UpresData, engine: Engine, seed: int
     ) -> None:
-        self._settings, self._augment, self._sources = settings, augment, sources
+        self._settings, self._augment, self._data = settings, augment, data
         self._engine, self._seed = engine, seed
-        guide_channels = sources[0].low.shape[0] - 3
-        generator = JNet(guide_channels, settings.width, settings.consistency)
+        guide_channels = data.sources[0].low.shape[0] - 3
+        s = settings
+        generator = JNet(
+            guide_channels, s.width, s.consistency, s.up, s.norm, s.dropout_px, s.noise_channels, s.low_px,
+            s.residual_blocks,
+        )  # fmt: skip
         discriminator = JNetDiscriminator(3 + guide_channels, settings.critic_width)
         self._begun = {} if settings.init_from is None else begin_with(settings.init_from, generator, discriminator)
         self.nets: dict[str, nn.Module] = {"generator": generator, "discriminator": discriminator}
@@ -91,72 +66,58 @@ class UpresTask:
             Phase(
                 name,
                 (name,),
-                torch.optim.Adam(self.nets[name].parameters(), settings.learning_rate, (settings.beta1, 0.999)),
+                torch.optim.Adam(
+                    self.nets[name].parameters(), settings.learning_rate, (settings.beta1, 0.999), fused=True
+                ),
                 first_step,
             )
             for name, first_step in (("discriminator", settings.warmup_steps), ("generator", 0))
         ]
-        self._perceptual: nn.Module | None = None
-        if settings.perceptual is not None and settings.perceptual_weight > 0:
-            self._perceptual = engine.place(
-                PerceptualLoss(
-                    load_vgg16(settings.perceptual),
-                    crop_px=settings.perceptual_crop_px,
-                    distance=settings.perceptual_distance,
-                )
-            )
+        perceptual: nn.Module | None = None
+        if s.perceptual is not None and s.perceptual_weight > 0:
+            eye = load_vgg(s.perceptual)
+            perceptual = engine.place(PerceptualLoss(eye, crop_px=s.perceptual_crop_px, distance=s.perceptual_distance))
+        self._terms = UpresTerms(settings, discriminator, perceptual)
 
     def settings(self) -> dict[str, Any]:
         """The settings and the number of pictures, for the checkpoint."""
-        # File names only: a model is given away, and paths tell of its maker's folders.
-        plain = {
-            name: value.name if isinstance(value, Path) else value for name, value in asdict(self._settings).items()
-        }
-        plain["scales"] = list(self._settings.scales)
-        return plain | {"task": "upres", "sources": len(self._sources)} | asdict(self._augment)
+        told = self._settings.plain() | {"task": "upres", "sources": len(self._data.sources)} | asdict(self._augment)
+        return told | {"guide_palette": self._data.palette}
 
     def batch(self, position: int, count: int) -> Batch:
-        """{"low": (count, C, 32, 32), "high": (count, 3, 256, 256)}."""
-        pairs = [
-            tile_at(self._sources, place, self._seed, self._augment) for place in range(position, position + count)
-        ]
-        return {"low": torch.stack([low for low, _ in pairs]), "high": torch.stack([high for _, high in pairs])}
+        """{"low": (count, C, 32, 32), "high": (count, 3, 256, 256)}, and "staged" (m, C, 32, 32) without truth."""
+        share, data = self._settings.stage_share, self._data
+        places = range(position, position + count)
+        pairs = [tile_at(data.sources, place, self._seed, self._augment, staged_share=share) for place in places]
+        batch = {"low": torch.stack([low for low, _ in pairs]), "high": torch.stack([high for _, high in pairs])}
+        # Of m tiles beside count pairs, m / (m + count) are the share.
+        if data.unpaired and (many := round(count * share / max(1 - share, 0.05))):
+            begin = position // count * many
+            batch["staged"] = torch.stack(
+                [low_tile_at(data.unpaired, at, self._seed, self._augment) for at in range(begin, begin + many)]
+            )
+        return batch
 
     def forward(self, batch: Batch, step: int) -> Batch:
-        """One set of made tiles, used by both phases."""
-        return {"fake": self.nets["generator"](batch["low"])}
+        """One set of made tiles, used by both phases; those without truth stand behind the others."""
+        low = torch.cat((batch["low"], batch["staged"])) if "staged" in batch else batch["low"]
+        return {"low": low, "fake": self.nets["generator"](low)}
 
     def loss(self, phase: str, batch: Batch, made: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Adversarial, low-res and perceptual terms; a plain L1 in place of the first while warming up."""
-        s, discriminator = self._settings, self.nets["discriminator"]
-        fake, high, low = made["fake"], batch["high"], batch["low"]
+        """See `UpresTerms`."""
         if phase == "discriminator":
-            real_logits, fake_logits = discriminator(high, low), discriminator(fake.detach(), low)
-            loss = non_saturating_discriminator(real_logits, fake_logits)
-            return loss, {"loss": loss, "real": real_logits.float().mean(), "fake": fake_logits.float().mean()}
-        fidelity = low_res_l1(fake, high)
-        loss = s.low_res_weight * fidelity
-        plotted = {"low_res_l1": fidelity}
-        if self._perceptual is not None:
-            perceptual = self._perceptual(fake, high)
-            loss = loss + s.perceptual_weight * perceptual
-            plotted["perceptual"] = perceptual
-        if step < s.warmup_steps:
-            loss = loss + _WARMUP_L1_WEIGHT * (fake.float() - high).abs().mean()
-        else:
-            adversarial = non_saturating_generator(discriminator(fake, low))
-            loss = loss + s.gan_weight * adversarial
-            plotted["adversarial"] = adversarial
-        return loss, plotted
+            return self._terms.discriminator(batch["high"], batch["low"], made["fake"], made["low"])
+        return self._terms.generator(
+            batch["high"], made["fake"], made["low"], warming=step < self._settings.warmup_steps
+        )
 
     def preview(self, averaged: nn.Module) -> Tensor:
         """Eight tiles of the training stream: enlarged input, what is made, truth."""
-        pairs = [
-            tile_at(self._sources, place, self._seed + 1, TileAugment(False, 0, 0, 0, 0, 0, 0)) for place in range(8)
-        ]
+        pairs = [tile_at(self._data.sources, place, self._seed + 1, _STILL) for place in range(8)]
         low = torch.stack([pair[0] for pair in pairs]).to(self._engine.device)
+        finished = self._finished(averaged)
         with torch.inference_mode(), self._engine.autocast():
-            made = averaged(low).float()
+            made = finished(low).float()
         rows = [
             enlarge_smoothly(low[:, :3].float()).clamp(-1, 1),
             made,
@@ -169,31 +130,77 @@ class UpresTask:
         save_model(
             path,
             "upscaler",
-            averaged,
+            self._finished(averaged),
             self.nets["discriminator"],
             progress | {"task": "upres", "begun_from": self._begun},
         )
+
+    def _finished(self, averaged: nn.Module) -> nn.Module:
+        """With running averages that belong to the averaged weights, where it has batch norm."""
+        if self._settings.norm == "none":
+            return averaged
+        finished = copy.deepcopy(averaged)
+        places = [range(place, place + 8) for place in range(0, _CALIBRATING, 8)]
+        tiles = [
+            torch.stack([tile_at(self._data.sources, place, self._seed + 1, self._augment)[0] for place in eight])
+            for eight in places
+        ]
+        with self._engine.autocast():
+            calibrate_batch_norm(finished, [low.to(self._engine.device) for low in tiles])
+        return finished
+
+
+@dataclass(frozen=True)
+class UpresData:
+    """Everything that a J-net learns from, decoded."""
+
+    sources: list[TileSource]
+    unpaired: list[Tensor]  # low-res planes (C, h, w) uint8 of an earlier stage, whose truth nobody knows
+    palette: Palette | None  # colours of the guide's channels
 
 
 def make_upres_task(
     data: list[Path], settings: UpresSettings, augment: TileAugment, seed: int, on_skip: Callable[[Path, str], None]
 ) -> Callable[[Engine], UpresTask]:
     """Decode all pictures once (unusable pictures go to `on_skip`) and return what `train.loop.fit` starts from."""
-    if problem := settings.problem():
+    if problem := settings.problem() or augment.problem():
         raise UpimagineError(problem)
-    styles: dict[str, Style] = {"face": "rgb", "face-channels": "channels"}
-    guide = FaceGuide(styles[settings.guide]) if settings.guide in styles else None
+    if settings.perceptual is not None:
+        load_vgg(settings.perceptual)  # a wrong file is better known before all pictures are read
+    guide = guide_named(settings.guide)
+    palette = rasters = None
+    if settings.guides is not None:
+        palette = palette_of(settings.guides) if settings.guide == "raster-channels" else None
+        rasters = Rasters(settings.guides, palette)
+    stage = None if settings.from_stage is None else load(settings.from_stage)
+    if isinstance(stage, LoadedTranslator):
+        raise UpimagineError(
+            f"--from-stage {settings.from_stage} translates pictures; name what makes or enlarges them"
+        )
+    if isinstance(stage, LoadedGenerator) and rasters is not None:
+        raise UpimagineError(
+            "--from-stage with a generator cannot go with --guides: nobody drew guides of its pictures"
+        )
     sources: list[TileSource] = []
     reason = ""
     with opened(data) as found:
         for picture in found:
             for scale in settings.scales:
                 try:
-                    sources.append(tile_source(picture, scale, guide))
+                    source = tile_source(picture, scale, guide, rasters=rasters)
                 except PictureError as error:
                     reason = str(error)
                     if scale == max(settings.scales):
                         on_skip(picture.path, reason)
+                    continue
+                if isinstance(stage, LoadedUpscaler):
+                    made = restaged(stage, to_float(source.low[None, :3]))
+                    source = replace(source, staged=to_uint8(made[0]))
+                sources.append(source)
     if not sources:
         raise UpimagineError(f"no picture could be used for tiles of 256 px; the last: {reason}")
-    return lambda engine: UpresTask(settings, augment, sources, engine, seed)
+    unpaired: list[Tensor] = []
+    if isinstance(stage, LoadedGenerator):
+        unpaired = sampled_planes(stage, guide, settings.stage_pictures, seed)
+    together = UpresData(sources, unpaired, palette)
+    return lambda engine: UpresTask(settings, augment, together, engine, seed)

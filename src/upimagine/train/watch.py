@@ -13,7 +13,7 @@ from typing import Any
 from upimagine.train import signs
 from upimagine.train.augment import POLICIES
 from upimagine.train.journal import Line
-from upimagine.train.objectives import KINDS
+from upimagine.train.objectives import DIVIDING, KINDS
 from upimagine.train.signs import Seen
 from upimagine.train.trace import Trace
 
@@ -134,7 +134,7 @@ class Watch:
 def _rules(facts: Facts) -> list[_Rule]:
     settings = facts.settings
     guessing, pictures = signs.guessing_loss(settings), settings.get("pictures")
-    calmer = _another_run(settings, "gamma", "augment", "gan_weight")
+    calmer = _another_run(settings, "gamma", "ada", "augment", "gan_weight")
     varied = _another_run(settings, "anchor_weight", "coarse_weight", "augment")
     rules = [
         _Rule(
@@ -222,6 +222,7 @@ def _another_run(settings: Mapping[str, Any], *names: str) -> str:
     """Flags that would help but make another run, of those that the task has."""
     ways: dict[str, Callable[[Any], str]] = {
         "gamma": _more_r1,
+        "ada": lambda on: "" if on else "--ada",
         "augment": _all_policies,
         "gan_weight": _half,
         "anchor_weight": _anchored,
@@ -229,6 +230,10 @@ def _another_run(settings: Mapping[str, Any], *names: str) -> str:
     }
     kind = KINDS.get(settings.get("objective", "non-saturating"))
     usable = [name for name in names if name in settings and not (name == "gamma" and kind and kind.r1)]
+    if "ada" in usable and settings.get("objective", "hinge") not in DIVIDING:
+        usable.remove("ada")
+    if "ada" in usable:
+        usable.remove("augment")  # in whose place it comes
     flags = [way for name in usable if (way := ways[name](settings[name]))]
     if not flags or "init_from" not in settings:
         return ""

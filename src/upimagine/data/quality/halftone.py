@@ -7,7 +7,7 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-from upimagine.data.quality.arrays import Grey
+from upimagine.data.quality.arrays import Grey, median
 
 _TILE_PX = 64
 _MOST_TILES = 64  # spread over the picture; more do not change the median
@@ -29,7 +29,7 @@ def halftone(grey: Grey) -> float | None:
     power = np.abs(np.fft.rfft2(tiles)) ** 2
     typical = np.median(10 * np.log10(power + 1.0), axis=0)  # (64, 33) dB
     ring, counts = _frequencies()
-    usual = np.array([np.median(typical[ring == each]) for each in range(_RINGS)])
+    usual = np.array([median(typical[ring == each]) for each in range(_RINGS)])
     return float((typical - usual[ring])[counts].max())
 
 
