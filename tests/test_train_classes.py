@@ -154,7 +154,7 @@ def test_it_resumes_to_the_bit(settings: DcganSettings | FastganSettings, two: P
     ("settings", "kimg"),
     [
         (dataclasses.replace(KNOWS, width=8, latent_dim=8, learning_rate=2e-3, objective="hinge"), 1.6),
-        (dataclasses.replace(FAST, width=4, learning_rate=2e-3, rebuild_weight=0.0, beta1=0.0), 1.2),
+        (dataclasses.replace(FAST, width=8, learning_rate=2e-3, rebuild_weight=0.0, beta1=0.0), 1.2),
     ],
     ids=["dcgan", "fastgan"],
 )
