@@ -51,6 +51,8 @@ def test_wrong_usage_exits_with_two(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["again"])
     assert stopped.value.code == 2
+    assert main(["enlarge"]) == 2
+    assert "no picture was named" in capsys.readouterr().err
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

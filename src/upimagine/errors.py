@@ -1,4 +1,4 @@
-"""The two errors users meet: one line that says what, where and how to mend."""
+"""The errors users meet: one line that says what, where and how to mend."""
 
 from __future__ import annotations
 
@@ -12,3 +12,7 @@ class UpimagineError(Exception):
 
 class PictureError(UpimagineError):
     """One picture could not be read, used or written. A batch names it, passes over it and goes on (exit code 3)."""
+
+
+class UsageError(UpimagineError):
+    """The command line says too little or what cannot go together; the verb ends with 2."""

@@ -59,10 +59,9 @@ def _gradient_histograms(y: Tensor) -> Tensor:
     angle = torch.atan2(dy, dx) / math.pi % 1 * _DIRECTIONS  # [0, 8)
     strength = torch.hypot(dy, dx)
     lower = angle.floor()
-    share = angle - lower  # split between neighbours, so that a slight turn is a slight change
-    bins = []
-    for direction in range(_DIRECTIONS):
-        here = torch.where(lower % _DIRECTIONS == direction, 1 - share, 0.0)
-        before = torch.where((lower + 1) % _DIRECTIONS == direction, share, 0.0)
-        bins.append(strength * (here + before))
-    return F.adaptive_avg_pool2d(torch.stack(bins, dim=1), _CELLS).flatten(1)
+    share = (angle - lower) * strength  # split between neighbours, so that a slight turn is a slight change
+    bin_ = lower.long()[:, None] % _DIRECTIONS
+    bins = y.new_zeros(len(y), _DIRECTIONS, *dy.shape[1:])
+    bins.scatter_(1, bin_, (strength - share)[:, None])
+    bins.scatter_(1, (bin_ + 1) % _DIRECTIONS, share[:, None])
+    return F.adaptive_avg_pool2d(bins, _CELLS).flatten(1)

@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(verb: str, arguments: list[str], debug: bool) -> int:
-    from upimagine.errors import UpimagineError
+    from upimagine.errors import UpimagineError, UsageError
 
     try:
         code: int = import_module(f"upimagine.cli.{verb}").run(arguments)
@@ -75,7 +75,7 @@ def _run(verb: str, arguments: list[str], debug: bool) -> int:
         if debug:
             traceback.print_exc()
         print(f"upimagine {verb}: {error}", file=sys.stderr)
-        return FAILED
+        return USAGE if isinstance(error, UsageError) else FAILED
     except KeyboardInterrupt:
         print(
             f"upimagine {verb}: interrupted; no half-written file was left, and the same command may go on",

@@ -23,7 +23,7 @@ class Inventing:
     """How tiles are invented, chosen and joined."""
 
     stride: int = 16
-    """low-res pixels from tile to tile; smaller is slower and smoother"""
+    """low-res pixels from tile to tile, at most a tile's side; smaller is slower and smoother"""
     flips: bool = True
     """try each tile mirrored, too, and keep the better one"""
     best_of: Annotated[int | None, arg(metavar="INT", help_behavior_hint="")] = None

@@ -6,12 +6,17 @@ from pathlib import Path
 
 
 def named_pictures(given: tuple[Path, ...]) -> list[Path]:
-    """Files of all folders and patterns, in order, each once. Raises UpimagineError where there is none."""
+    """Files of all folders and patterns, in order, each once.
+
+    Raises UsageError when nothing was given, UpimagineError where there is no file.
+    """
     import glob
 
     from upimagine.data.folder import list_pictures
-    from upimagine.errors import UpimagineError
+    from upimagine.errors import UpimagineError, UsageError
 
+    if not given:
+        raise UsageError("no picture was named; give files or folders")
     found: list[Path] = []
     for path in given:
         if path.is_dir():
@@ -23,8 +28,8 @@ def named_pictures(given: tuple[Path, ...]) -> list[Path]:
             found += [match for match in matches if match.is_file()]
         else:
             found.append(path)
-    if not found:
-        raise UpimagineError("no picture was named; give files or folders")
+    if not found:  # patterns that meant folders
+        raise UpimagineError(f"{given[0]} matches no files; name the folder itself")
     return list(dict.fromkeys(found))
 
 

@@ -6,6 +6,7 @@ from upimagine.pixels.atomic import claim, replacing, write_bytes, write_text
 from upimagine.pixels.canvas import Canvas, check_room
 from upimagine.pixels.formats import Encoding, best_bit_depth, check_plan, holds_alpha
 from upimagine.pixels.mapped import Mapped
+from upimagine.pixels.passing import deep_zoom, read_small
 from upimagine.pixels.picture import Picture
 from upimagine.pixels.reading import read, read_recipe, read_rows, read_size
 from upimagine.pixels.writing import write
@@ -19,11 +20,13 @@ __all__ = [
     "check_plan",
     "check_room",
     "claim",
+    "deep_zoom",
     "holds_alpha",
     "read",
     "read_recipe",
     "read_rows",
     "read_size",
+    "read_small",
     "replacing",
     "write",
     "write_bytes",

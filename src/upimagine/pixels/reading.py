@@ -54,17 +54,17 @@ def read(
         RuntimeError: in a process forked after pictures were read.
     """
     enter()
-    with _opened(Path(path), max_pixels, content, least_px) as image:
+    with opened(Path(path), max_pixels, content, least_px) as image:
         bit_depth = 16 if image.format == "ushort" else 8
-        dpi, recipe, orientation = _dpi(image), notes.find(image), _orientation(image)
+        dpi, recipe, turned = _dpi(image), notes.find(image), orientation(image)
         said = _exif(image, Path(path), content, recipe), _blob(image, "xmp-data", xmp.MOST_BYTES)
         converted, has_alpha = to_srgb(image)
         samples = torch.from_numpy(converted.numpy())  # (h, w, 3 or 4), as the camera lay
-    upright = _upright(samples.permute(2, 0, 1), orientation)  # (3 or 4, H, W)
+    straight = upright(samples.permute(2, 0, 1), turned)  # (3 or 4, H, W)
     half = 127.5 if samples.dtype == torch.uint8 else 32767.5
     plain = torch.contiguous_format
-    pixels = upright[:3].to(torch.float32, memory_format=plain).div_(half).sub_(1)
-    alpha = upright[3:].to(torch.float32, memory_format=plain).div_(2 * half) if has_alpha else None
+    pixels = straight[:3].to(torch.float32, memory_format=plain).div_(half).sub_(1)
+    alpha = straight[3:].to(torch.float32, memory_format=plain).div_(2 * half) if has_alpha else None
     return Picture(pixels, alpha, bit_depth, dpi, recipe, *said)
 
 
@@ -77,8 +77,8 @@ def read_rows(path: str | Path, rows_px: int = 256) -> Iterator[tuple[Tensor, Te
         PictureError: as `read`, while reading; also for a picture that lies turned, as EXIF tells.
     """
     enter()
-    with _opened(Path(path), None) as image:
-        if _orientation(image) != 1:
+    with opened(Path(path), None) as image:
+        if orientation(image) != 1:
             raise PictureError("lies turned, which strips cannot follow; save it upright")
         converted, has_alpha = to_srgb(image)
         half = 32767.5 if converted.format == "ushort" else 127.5
@@ -97,8 +97,8 @@ def read_size(path: str | Path) -> tuple[int, int]:
     Raises:
         PictureError: missing or no picture.
     """
-    with _opened(Path(path), None) as image:
-        turned = _orientation(image) >= 5
+    with opened(Path(path), None) as image:
+        turned = orientation(image) >= 5
         return (image.width, image.height) if turned else (image.height, image.width)
 
 
@@ -110,12 +110,12 @@ def read_recipe(path: str | Path) -> str | None:
     """
     if tiles.is_pyramid(Path(path)):
         return tiles.read_recipe(Path(path))
-    with _opened(Path(path), None) as image:
+    with opened(Path(path), None) as image:
         return notes.find(image)
 
 
 @contextmanager
-def _opened(
+def opened(
     path: Path, max_pixels: int | None, content: bytes | None = None, least_px: int | None = None
 ) -> Iterator[pyvips.Image]:
     """Open a file and parse its header; what goes wrong inside the block becomes one line with the file's name."""
@@ -179,7 +179,7 @@ def _shrink(image: pyvips.Image, least_px: int | None) -> int:
     return next((by for by in (8, 4, 2) if least_px is not None and shorter // by >= least_px), 1)
 
 
-def _orientation(image: pyvips.Image) -> int:
+def orientation(image: pyvips.Image) -> int:
     """EXIF orientation, 1 to 8; anything else counts as upright."""
     value = image.get("orientation") if image.get_typeof("orientation") else 1
     return int(value) if 1 <= value <= 8 else 1
@@ -203,7 +203,7 @@ def _exif(image: pyvips.Image, path: Path, content: bytes | None, recipe: str | 
     return exif.to_bytes(said) if said is not None else None
 
 
-def _upright(samples: Tensor, orientation: int) -> Tensor:
+def upright(samples: Tensor, orientation: int) -> Tensor:
     """Turn (C, h, w) as stored to (C, H, W) as meant (Exif 2.3, tag 274). Views only."""
     if orientation >= 5:  # the stored rows are the picture's columns
         samples = samples.transpose(1, 2)

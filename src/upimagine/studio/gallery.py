@@ -14,8 +14,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 
 from upimagine import pixels
-from upimagine.data.folder import to_uint8
-from upimagine.data.look import MOST_PIXELS
+from upimagine.data.folder import to_float, to_uint8
 from upimagine.errors import PictureError, UpimagineError
 from upimagine.make.sampling import make_one
 from upimagine.make.stages import file_sha256
@@ -77,10 +76,10 @@ def gallery_routes(opened: Opened) -> APIRouter:
             try:
                 if file_sha256(source) != resolved.origin.picture_sha256:
                     raise PictureError("it has changed since")
-                read = pixels.read(source, max_pixels=MOST_PIXELS, least_px=_BEFORE_PX).pixels
+                small = pixels.read_small(source, _BEFORE_PX)
             except PictureError as error:
                 raise HTTPException(404, "the picture that it began with cannot be shown any more") from error
-            return Response(jpeg(read[None]), 200, _FOR_EVER)
+            return Response(jpeg(to_float(small)[None]), 200, _FOR_EVER)
         vector = None if resolved is None else latent_of(resolved)
         if resolved is None or vector is None:
             raise HTTPException(404, "it did not begin with a generator")

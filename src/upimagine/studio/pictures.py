@@ -16,14 +16,12 @@ from fastapi.responses import Response
 
 from upimagine import pixels
 from upimagine.data.catalog import Catalog
-from upimagine.data.folder import to_uint8
-from upimagine.data.look import MOST_PIXELS, shrunk
 from upimagine.errors import PictureError
 
 SIDES_PX = (256, 1080)
 """Longer sides that are served: a grid's and a phone's."""
 _QUALITY = 88
-_DECODES = threading.Semaphore(2)  # a large picture takes hundreds of MB while it is decoded
+_DECODES = threading.Semaphore(2)  # some formats take hundreds of MB while a large picture is decoded
 
 ContentId = Annotated[str, FromPath(pattern="^[0-9a-f]{64}$", description="SHA-256 of the file, in hex")]
 Find = Callable[[str], list[Path]]
@@ -101,14 +99,12 @@ def _first_readable(paths: list[Path], side_px: int) -> bytes:
     trouble: PictureError | None = None
     for path in paths:
         try:
-            read = pixels.read(path, max_pixels=MOST_PIXELS, least_px=side_px).pixels  # (3, H, W) in [-1, 1]
+            small = pixels.read_small(path, side_px)
         except PictureError as error:
             trouble = error
             continue
-        small = shrunk(np.ascontiguousarray(to_uint8(read).permute(1, 2, 0).numpy()), side_px)
-        written, encoded = cv2.imencode(
-            ".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
-        )
+        rows = np.ascontiguousarray(small.permute(1, 2, 0).numpy()[..., ::-1])  # OpenCV wants blue first
+        written, encoded = cv2.imencode(".jpg", rows, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
         assert written
         return encoded.tobytes()
     raise trouble or PictureError("the picture has no file any more")

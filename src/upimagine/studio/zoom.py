@@ -16,7 +16,6 @@ from upimagine.studio.gallery import JPEG
 from upimagine.studio.pictures import ContentId, Find
 from upimagine.studio.refusals import UNKNOWN
 
-_MOST_PIXELS = 100_000_000
 _TILE_PX, _OVERLAP_PX = 254, 1  # as `pixels.pyramid` cuts them
 _FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 _Place = Annotated[int, FromPath(ge=0, le=100_000)]
@@ -34,10 +33,10 @@ def zoom_routes(find: Find, cache: Path) -> APIRouter:
             raise HTTPException(404, "no such picture")
         pyramid = cache / picture_id / "picture.dzi"
         try:
-            with making:  # one at a time: a large one takes hundreds of MB
+            with making:  # one at a time: a large one takes minutes of all cores
                 if not pyramid.is_file():
-                    read = pixels.read(paths[0], max_pixels=_MOST_PIXELS)
-                    pixels.write(pyramid, read.pixels, overwrite=True, quality=92)
+                    pyramid.parent.mkdir(parents=True, exist_ok=True)
+                    pixels.deep_zoom(paths[0], pyramid, quality=92, overwrite=True)
             height, width = pixels.read_size(paths[0])
         except UpimagineError as error:
             raise HTTPException(404, f"cannot be zoomed into: {error}") from error
