@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,20 @@ def test_a_model_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     assert torch.equal(back.critic(net(latents)), judge(net(latents)))
     assert back.story == {"data": "discs"}
     assert back.main.training is False
+
+
+def test_built_in_models_load_without_the_compiler() -> None:
+    """It takes a second and 100 MB; only a fresh process shows what was loaded."""
+    script = """
+import sys
+from upimagine.models.builtin import builtin_models
+from upimagine.models.loaded import load
+for name in builtin_models():
+    load(name, "cpu", "float32")
+print("torch._dynamo" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_half_precision_files_are_half_the_size_and_nearly_the_same(tmp_path: Path) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from upimagine.errors import UpimagineError
 from upimagine.models.architectures import ARCHITECTURES, architecture_of
@@ -76,6 +77,18 @@ def read_header(path: Path) -> dict[str, Any]:
     return header
 
 
+class _Unfilled(TorchFunctionMode):
+    """Leaves out first random weights, which a file replaces; "meta" tensors would load PyTorch's compiler, seconds."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init" or func in (Tensor.normal_, Tensor.uniform_):
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
 def load_model_file(path: Path) -> ModelFile:
     """Build the networks that the file names and fill them. Nothing in the file is executed.
 
@@ -103,9 +116,8 @@ def load_model_file(path: Path) -> ModelFile:
         keys = [key for key in tensors if key.startswith(f"{name}.")]
         mine = {key.removeprefix(f"{name}."): tensors.pop(key) for key in keys}
         try:
-            with torch.device("meta"):
+            with _Unfilled():
                 net = kind(**config)
-            net = net.to_empty(device="cpu")
             net.load_state_dict(mine)  # copies into float32
         except (TypeError, ValueError, RuntimeError) as error:
             first = str(error).splitlines()[0]
