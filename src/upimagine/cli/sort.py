@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import Positional, UseAppendAction, arg
 
 from upimagine.cli.frame import parse, progress, tell, warn
+from upimagine.cli.invitation import Invitation
 
 if TYPE_CHECKING:
     from upimagine.data.catalog import Catalog
@@ -113,9 +114,7 @@ def _serve(chosen: Arguments) -> int:
 
     try:
         from upimagine.studio.catalog_thread import CatalogThread
-        from upimagine.studio.qr import qr_code
-        from upimagine.studio.security import Door
-        from upimagine.studio.server import entrance, listen, serve
+        from upimagine.studio.server import listen, serve
         from upimagine.studio.sort_app import make_stack, sort_app
         from upimagine.studio.sorting import Sorting
         from upimagine.studio.taste_order import TasteOrder
@@ -131,13 +130,7 @@ def _serve(chosen: Arguments) -> int:
         if not len(stack):
             raise UpimagineError(_nothing(chosen))
         address = listen(chosen.port, chosen.lan)
-
-        def invite() -> None:
-            if chosen.lan:
-                warn(qr_code(entrance(address, door)))
-            print(entrance(address, door), flush=True)
-
-        door = Door(locked=chosen.lan, on_entered=invite)
+        invitation = Invitation(address)
         newcomer = chosen.who or (None if chosen.lan else user())
         learned: TasteOrder | None = None
         if chosen.order in ("doubtful", "best"):
@@ -147,9 +140,8 @@ def _serve(chosen: Arguments) -> int:
             warn(f"upimagine sort: {sorting.taste}")
         else:
             sorting = Sorting(asked, stack, newcomer)
-        app = sort_app(asked, sorting, address.hosts, door)
-        invite()
-        warn("scan the code with the phone's camera; Ctrl-C ends it" if chosen.lan else "Ctrl-C ends it")
+        app = sort_app(asked, sorting, address.hosts, invitation.door)
+        invitation.give()
         serve(app, address)
         if learned is not None and (tasted := learned.tasted) is not None:
             asked.now(lambda catalog: write_taste(catalog, tasted))

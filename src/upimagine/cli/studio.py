@@ -8,7 +8,8 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from upimagine.cli.frame import parse, warn
+from upimagine.cli.frame import parse
+from upimagine.cli.invitation import Invitation
 
 
 @dataclass(frozen=True)
@@ -38,26 +39,17 @@ def run(arguments: list[str]) -> int:
 
     try:
         from upimagine.studio.app import studio_app
-        from upimagine.studio.qr import qr_code
-        from upimagine.studio.security import Door
-        from upimagine.studio.server import entrance, listen, serve
+        from upimagine.studio.server import listen, serve
     except ModuleNotFoundError as error:
         raise UpimagineError(f"the studio needs {error.name}; pip install 'upimagine[studio]'") from error
 
     address = listen(chosen.port, chosen.lan)
-
-    def invite() -> None:
-        if chosen.lan:
-            warn(qr_code(entrance(address, door)))
-        print(entrance(address, door), flush=True)
-
-    door = Door(locked=chosen.lan, on_entered=invite)
-    app = studio_app(chosen.folder, address.hosts, door, catalog=chosen.catalog)
+    invitation = Invitation(address)
+    app = studio_app(chosen.folder, address.hosts, invitation.door, catalog=chosen.catalog)
     if chosen.open and not chosen.lan:
         import webbrowser
 
-        webbrowser.open(entrance(address, door))
-    invite()
-    warn("scan the code with the phone's camera; Ctrl-C ends it" if chosen.lan else "Ctrl-C ends it")
+        webbrowser.open(invitation.url)
+    invitation.give()
     serve(app, address)
     return 0
