@@ -34,7 +34,7 @@ from upimagine.train.progressive import ProgressiveSettings, ProgressiveTask
 from upimagine.train.settings import LoopSettings
 from upimagine.train.step import Stepper
 from upimagine.train.task import Batch, Task
-from upimagine.train.upres import UpresSettings, UpresTask
+from upimagine.train.upres import UpresData, UpresSettings, UpresTask
 
 _PICTURES = 16
 _BEGIN = 1000  # steps before the first one
@@ -70,7 +70,7 @@ def pggan(engine: Engine) -> Task:
 def jnet(engine: Engine) -> Task:
     high, low = torch.zeros(3, 512, 512, dtype=torch.uint8), torch.zeros(3, 64, 64, dtype=torch.uint8)
     settings = UpresSettings(guide="none", warmup_steps=0)
-    return UpresTask(settings, TileAugment(), [TileSource(high, low)], engine, 0)
+    return UpresTask(settings, TileAugment(), UpresData([TileSource(high, low)], [], None), engine, 0)
 
 
 #: How a task is made, and pictures a step.
