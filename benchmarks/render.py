@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import linear_regression
 
 import torch
 import torch.nn.functional as F
@@ -141,10 +142,12 @@ def memory(threads: int) -> None:
 def linear(threads: int) -> None:
     sides = (1024, 2048, 4096, 8192, 16384, 32768)
     times = [min(_nearest(side, side, threads)[0] for _ in range(3 if side < 16384 else 1)) for side in sides]
-    # The fixed cost of a process is taken off, as it hides the slope at the small end.
-    slope = math.log((times[-1] - times[0]) / (times[-3] - times[0])) / math.log((sides[-1] / sides[-3]) ** 2)
+    # Least squares through all sizes, as logarithms; and the upper end alone, less the fixed cost of a process.
+    pixels_log, times_log = [math.log(side**2) for side in sides], [math.log(seconds) for seconds in times]
+    fitted = linear_regression(pixels_log, times_log).slope
+    upper = math.log((times[-1] - times[0]) / (times[-3] - times[0])) / math.log((sides[-1] / sides[-3]) ** 2)
     told = ", ".join(f"{side}: {seconds:.2f} s" for side, seconds in zip(sides, times, strict=True))
-    print(f"linear: {told}; exponent from {sides[-3]} to {sides[-1]}: {slope:.3f}")
+    print(f"linear: {told}; exponent {fitted:.3f} over all, {upper:.3f} from {sides[-3]} to {sides[-1]}")
 
 
 def outside() -> None:

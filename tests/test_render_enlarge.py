@@ -200,3 +200,17 @@ def test_inference_mode_around_it_changes_nothing() -> None:
         found, _ = render(plane(), inventing(), settings)
     torch.set_num_threads(before)
     assert torch.equal(found, wanted)
+
+
+@pytest.mark.parametrize("wrap", [False, True])
+@pytest.mark.parametrize("candidates", [1, 6])
+def test_large_rows_without_a_spare_buffer_give_the_same_bytes(
+    candidates: int, wrap: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such rows take each other's place; what is still being joined must not change with them."""
+    settings = dataclasses.replace(PLAIN, best_of=candidates, stride_px=5, wrap=wrap)
+    low = plane(48, 40)
+    with_spare, _ = render(low, inventing(), settings)
+    monkeypatch.setattr("upimagine.render.rows._BUFFER_BYTES", 0)
+    for _ in range(3):  # threads meet otherwise each time
+        assert torch.equal(render(low, inventing(), settings)[0], with_spare)

@@ -97,12 +97,13 @@ def enlarge(
             while row < rows:
                 candidates, below = ahead.make(row)
                 won = chooser.choose(row, candidates, below)
-                chosen = [candidates.pictures[winner, col] for col, winner in enumerate(won)]
-                if maker.spare:  # copies, as another row takes the candidates' place while these are joined
-                    chosen = [tile.clone() for tile in chosen]
-                finisher.begin(partial(bands.add_row, row, dict(enumerate(chosen))))
-                if not maker.spare:
+                if not maker.spare:  # large rows: never the copies of two at a time
                     finisher.settle()
+                # Copies, as another row takes the candidates' place while these are joined.
+                chosen = {col: candidates.pictures[winner, col].clone() for col, winner in enumerate(won)}
+                finisher.begin(partial(bands.add_row, row, chosen))
+                del chosen
+                ahead.go_on()
                 row += 1
                 let_go()
                 if journal is not None and row < rows and journal.due():

@@ -21,10 +21,11 @@ class Ahead:
         self._pool = single_threads(1)
         self._coming: Future[CandidateRow] | None = None
         self._below: CandidateRow | None = None
+        self._next = rows  # which row comes after those made or begun; none before the first
 
     def make(self, row: int) -> tuple[CandidateRow, CandidateRow | None]:
         """The row and the one below it, if that is wanted and there is one; rows come in order. A further row is begun
-        where there is a spare buffer for it. Raises what making them raised."""
+        at once where there is a spare buffer for it, else by `go_on`. Raises what making them raised."""
         here = self._below or self._made(row)
         self._below = self._made(row + 1) if self._wants_below and row + 1 < self._rows else None
         return here, self._below
@@ -32,8 +33,16 @@ class Ahead:
     def _made(self, row: int) -> CandidateRow:
         coming = self._coming or self._begin(row)
         made = coming.result()
-        self._coming = self._begin(row + 1) if row + 1 < self._rows and self._maker.spare else None
+        self._coming, self._next = None, row + 1
+        if self._maker.spare:
+            self.go_on()
         return made
+
+    def go_on(self) -> None:
+        """Begin a further row, if there is one and it is not begun yet: the first of those handed out, whose buffer it
+        may take, is done with."""
+        if self._coming is None and self._next < self._rows:
+            self._coming = self._begin(self._next)
 
     def _begin(self, row: int) -> Future[CandidateRow]:
         return self._pool.submit(self._maker.make, row)

@@ -37,6 +37,7 @@ class RowMaker:
     """Makes candidate rows of what is laid out, into buffers that serve every row.
 
     Unless buffers are large there is a `spare` one: rows that are looked at stay as they are while another is made.
+    Without it the row made next takes the place of the first of them.
     """
 
     def __init__(
