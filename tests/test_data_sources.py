@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import random
-import shutil
 import struct
 import tarfile
 import tracemalloc
@@ -17,17 +15,13 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import draw_pictures
-from test_train import LOOP, TINY, assert_same_state
 
 from upimagine.cli import main
-from upimagine.data.folder import Decoded
 from upimagine.data.found import Found, Label
 from upimagine.data.pairs import load_combined, load_folders, load_pictures
 from upimagine.data.sources import opened
 from upimagine.data.tiles import TileAugment
 from upimagine.errors import PictureError, UpimagineError
-from upimagine.train.dcgan import make_dcgan_task
-from upimagine.train.loop import Progress, fit
 from upimagine.train.squares import decode_squares
 from upimagine.train.upres import UpresSettings, make_upres_task
 
@@ -324,36 +318,6 @@ def test_three_pictures_one_of_them_broken_train_on_two(
     assert len(warned) == 1
     assert "damaged" in warned[0]
     assert (tmp_path / "run/model.safetensors").is_file()
-
-
-def test_pictures_of_all_shapes_become_squares_of_one_size(tmp_path: Path) -> None:
-    for size in (20, 64, 150):
-        draw_pictures(tmp_path / "mixed" / str(size), count=1, size_px=size)
-    decoded: Decoded = decode_squares([tmp_path / "mixed"], 64, nothing_skipped)
-    assert [tuple(picture.shape) for picture in decoded.pictures] == [(3, 64, 64)] * 3
-
-
-@pytest.mark.parametrize("kind", ["folder", "zip", "tar"])
-def test_pictures_that_vanish_while_training_do_no_harm(kind: str, pictures: Path, tmp_path: Path) -> None:
-    def source() -> Path:
-        files = contents(pictures)
-        if kind == "folder":
-            return Path(shutil.copytree(pictures, tmp_path / "going"))
-        return write_zip(tmp_path / "going.zip", files) if kind == "zip" else write_tar(tmp_path / "going.tar", files)
-
-    going = source()
-
-    def vanish(progress: Progress) -> None:
-        if going.exists():
-            shutil.rmtree(going) if going.is_dir() else going.unlink()
-
-    loop = dataclasses.replace(LOOP, kimg=0.012)
-    task = make_dcgan_task([going], TINY, 0, nothing_skipped)
-    outcome = fit(task, loop, tmp_path / "run", vanish)
-    assert outcome.finished
-    assert not going.exists()
-    fit(make_dcgan_task([source()], TINY, 0, nothing_skipped), loop, tmp_path / "undisturbed")
-    assert_same_state(tmp_path / "run", tmp_path / "undisturbed")
 
 
 def test_a_picture_that_vanishes_between_listing_and_reading_is_named(tmp_path: Path, tiny: Files) -> None:
