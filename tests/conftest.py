@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,12 @@ from upimagine.nets.dcgan import DcganDiscriminator, DcganGenerator, calibrate_b
 from upimagine.nets.jnet import JNet, JNetDiscriminator
 
 DATA = Path(__file__).parent / "data"
+
+
+def pytest_configure() -> None:
+    """A shell that runs the tests in the background ignores Ctrl-C for them, and programs that tests interrupt would
+    inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
