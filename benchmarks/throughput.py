@@ -2,9 +2,10 @@
 
     python benchmarks/throughput.py [dcgan-128] [pggan-64] [jnet] [processes]
 
-Plain: float32, memory as it comes, PyTorch's default Adam. Both take the same batches; steps of the one and the other
-take turns, and the time of one is the processor time of its quickest step, on one thread, so that other work on the
-machine counts as little as can be. The losses of both are printed, since a step that is wrong may be quick, too.
+Plain: float32, memory as it comes, PyTorch's own convolution and default Adam. Both take the same batches; steps of the
+one and the other take turns, and the time of one is the processor time of its quickest step, on one thread, so that
+other work on the machine counts as little as can be. The losses of both are printed, since a step that is wrong may be
+quick, too.
 
 `processes`: the pace of two processes of one thread each against one process of one thread, for the same batch, and the
 share of a step that waits for data; needs two idle cores.
@@ -21,13 +22,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from unittest.mock import patch
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from upimagine import pixels
 from upimagine.data.folder import Decoded
 from upimagine.data.tiles import TileAugment, TileSource
+from upimagine.nets.convolution import conv2d
 from upimagine.train.dcgan import DcganSettings, DcganTask
 from upimagine.train.engine import Engine
 from upimagine.train.progressive import ProgressiveSettings, ProgressiveTask
@@ -112,10 +116,11 @@ def against_plain(name: str, rounds: int) -> None:
     losses = {}
     for number in range(_BEGIN, _BEGIN + rounds):
         batch = task.batch(number * count, count)
-        for which, step in (("plain", plain), ("ours", ours)):
-            began = time.process_time()
-            plotted = step(batch, number)
-            times[which].append(time.process_time() - began)
+        for which, step, convolution in (("plain", plain, F.conv2d), ("ours", ours, conv2d)):
+            with patch("upimagine.nets.equalised.conv2d", convolution):
+                began = time.process_time()
+                plotted = step(batch, number)
+                times[which].append(time.process_time() - began)
             losses[which] = {n: round(float(v), 3) for n, v in plotted.items() if n.endswith("loss")}
     least = {which: min(some[1:]) for which, some in times.items()}  # the first step of each warms up
     usual = {which: median(some[1:]) for which, some in times.items()}

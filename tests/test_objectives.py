@@ -99,12 +99,16 @@ def test_the_gradient_penalty_is_taken_between_real_and_made_pictures_at_a_place
     assert 0.35 < shares.mean() < 0.65
 
 
-def test_the_gradient_penalty_is_of_float32_under_autocast() -> None:
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 1e-6), (torch.bfloat16, 1e-2)])
+def test_the_gradient_penalty_is_of_float32_under_float16_and_near_it_under_bfloat16(
+    dtype: torch.dtype, tolerance: float
+) -> None:
     torch.manual_seed(0)
     critic, _ = linear(2.0)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=dtype):
         penalty = gradient_penalty(critic, torch.randn(4, 3, 4, 4), torch.randn(4, 3, 4, 4))
-    assert penalty.item() == pytest.approx(1.0, abs=1e-6)
+    assert penalty.dtype == torch.float32
+    assert penalty.item() == pytest.approx(1.0, abs=tolerance)
 
 
 def test_wgan_gp_adds_the_weighted_penalty_to_the_distance() -> None:

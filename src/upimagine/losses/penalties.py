@@ -26,7 +26,8 @@ def r1_penalty(real_logits: Tensor, pictures: Tensor) -> Tensor:
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
     """E (||grad_x D(x)|| - 1)^2 at x = e real + (1 - e) fake, e ~ U(0, 1) for each picture.
 
-    Gulrajani et al. 2017 (1704.00028, eq. 3), to be weighted by lambda. Computed in float32 even under autocast.
+    Gulrajani et al. 2017 (1704.00028, eq. 3), to be weighted by lambda. Lengths are of float32; networks compute in
+    bfloat16 where autocast says so, but never in float16, in which gradients to single pixels would vanish.
 
     Args:
         critic: (N, 3, H, W) to one score a picture, of any shape with N values; no batch norm.
@@ -35,7 +36,9 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     """
     share = torch.rand(len(real), 1, 1, 1, device=real.device)
     mixed = torch.lerp(fake.detach().float(), real.detach().float(), share).requires_grad_()
-    with torch.autocast(mixed.device.type, enabled=False):
-        (gradient,) = torch.autograd.grad(critic(mixed).sum(), mixed, create_graph=True)
-        norms = (gradient.square().flatten(1).sum(dim=1) + _TINY).sqrt()  # (N,)
+    kind = mixed.device.type
+    bf16 = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.bfloat16
+    with torch.autocast(kind, torch.bfloat16, enabled=bf16):
+        (gradient,) = torch.autograd.grad(critic(mixed).float().sum(), mixed, create_graph=True)
+        norms = (gradient.float().square().flatten(1).sum(dim=1) + _TINY).sqrt()  # (N,)
         return (norms - 1).square().mean()

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from upimagine.nets.convolution import conv2d
+
 SLOPE = 0.2
 """Of leaky ReLU, throughout."""
 GAIN = math.sqrt(2)
@@ -70,7 +72,7 @@ class Conv(Weighted):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, h, w) to (N, outputs, h, w)."""
-        return F.conv2d(x, *self.scaled(), padding=self._padding)
+        return conv2d(x, *self.scaled(), padding=self._padding)
 
 
 class UpConv(Weighted):
@@ -96,7 +98,7 @@ class DownConv(Weighted):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, 2h, 2w) to (N, outputs, h, w)."""
-        return F.conv2d(x, *self.scaled(), stride=2, padding=1)
+        return conv2d(x, *self.scaled(), stride=2, padding=1)
 
     @staticmethod
     def _shaped(weight: Tensor) -> Tensor:
