@@ -93,6 +93,13 @@ def test_files_that_the_walk_did_not_begin_are_not_replaced(recipe: Recipe, tmp_
     assert pixels.read_size(tmp_path / "contact-sheet.png")
 
 
+def test_a_folder_that_cannot_be_made_is_told_in_a_line(recipe: Recipe, tmp_path: Path) -> None:  # noqa: F811
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file", tmp_path / "file/below"):
+        with pytest.raises(UpimagineError, match=r"file.* cannot be written"):
+            make(recipe, out, machine=MACHINE)
+
+
 def test_one_walk_at_a_time_in_a_folder(recipe: Recipe, tmp_path: Path) -> None:  # noqa: F811
     def second(what: str, done: int, total: int) -> None:
         with pytest.raises(UpimagineError, match="another process"):

@@ -15,6 +15,7 @@ from torch import Tensor
 from toy_upscalers import PLAIN, Net, Wishing, inventing, nearest, plane, render
 
 from upimagine.render.enlarge import MemorySink, Settings, enlarge
+from upimagine.render.joined import Blend
 
 
 @hypothesis_settings(max_examples=30, deadline=None)
@@ -151,8 +152,11 @@ def test_pictures_smaller_than_the_window_see_their_own_reflection() -> None:
     assert torch.allclose(picture, F.interpolate(low, scale_factor=2), atol=1e-6)
 
 
+@pytest.mark.parametrize("blend", ["feather", "cut"])
 @pytest.mark.parametrize(("height", "width"), [(40, 27), (16, 20), (3, 50)])
-def test_what_a_network_does_at_the_end_of_its_sight_is_not_in_the_picture(height: int, width: int) -> None:
+def test_what_a_network_does_at_the_end_of_its_sight_is_not_in_the_picture(
+    height: int, width: int, blend: Blend
+) -> None:
     low = plane(height, width)
     rim = torch.ones(64, 64)
     rim[4:-4, 4:-4] = 0  # a low-res pixel wide, as zeros beyond the tile's edge make it
@@ -161,7 +165,7 @@ def test_what_a_network_does_at_the_end_of_its_sight_is_not_in_the_picture(heigh
         return F.interpolate(tiles[:, :3], scale_factor=4, mode="nearest") + rim
 
     expected = F.interpolate(low, scale_factor=4, mode="nearest")
-    settings = Settings(stride_px=8, feather_px=4, flips=False, tone_match=0)
+    settings = Settings(stride_px=8, blend=blend, feather_px=4, flips=False, tone_match=0)
     spoiled, _ = render(low, Net(enlarging, 4, 16), settings)
     clean, report = render(low, Net(enlarging, 4, 16), dataclasses.replace(settings, border_px=4))
     assert float((spoiled - expected).abs().max()) > 0.1

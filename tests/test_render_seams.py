@@ -103,6 +103,15 @@ def test_a_grid_that_repeats_shows_in_the_period_and_is_called_visible() -> None
     assert measure_seams(gridded, plan, 4).visible
 
 
+def test_a_period_that_nobody_can_see_is_none() -> None:
+    plan = plan_tiles(32 + 24 * 8, 32 + 24 * 8, 32, 24)
+    for levels, seen in ((0.05, False), (8.0, True)):
+        picture = noise(7, plan.height_px * 4, plan.width_px * 4, 3) * levels / 4000  # as flat as the lines are faint
+        for line in seam_lines(plan.col_starts_px, plan.window_px, 4):
+            picture[:, :, line:] += levels / 127.5 * (-1) ** (line // 96)
+        assert (measure_seams(picture, plan, 4).period > 3) == seen
+
+
 def test_the_measures_are_those_of_their_definitions() -> None:
     picture = blended(4, 1)
     seams = measure_seams(picture, PLAN, SCALE)

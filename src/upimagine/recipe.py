@@ -78,7 +78,7 @@ class Enlarge(_Stage):
     guide: str | None = None  # raster file that guides a model which learned with such
     best_only: bool = False  # only the best picture goes on from here
     stride_px: int = Field(default=24, ge=1)  # between tiles, in pixels of the plane
-    blend: Literal["feather", "cut", "multiband"] = "feather"  # how tiles become one picture
+    blend: Literal["feather", "cut", "multiband"] = "cut"  # how tiles become one picture
     feather_px: int = Field(default=32, ge=0)  # width of the transition between tiles, in output pixels
     flips: bool = True  # each tile is also tried mirrored
     contrasts: tuple[_Factor, ...] = (1.0,)  # … and with these contrasts

@@ -30,7 +30,7 @@ class Inventing:
     """try each tile in so many ways: mirrored, other contrasts and colours, grain"""
     also: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="MODEL")] = ()
     """a model that competes for every tile; of the same scale and window; repeatable"""
-    blend: Literal["feather", "cut", "multiband"] = "feather"
+    blend: Literal["feather", "cut", "multiband"] = "cut"
     """join tiles by a ramp, along the line where they differ least, or along it in several bands"""
     passes: int = 1
     """for dreams: enlarge again and again on a shifted grid, each pass from the last, less and less like the picture"""
@@ -246,7 +246,9 @@ def _remarks(path: Path, enlarged: Enlarged) -> None:
     if enlarged.shifted:
         warn(f"upimagine enlarge: {path}: the grid of tiles showed; rendered anew on a shifted one")
     elif enlarged.seams.visible:
-        warn(f"upimagine enlarge: {path}: the grid of tiles may show ({enlarged.seams}); try --blend cut or --strict")
+        warn(
+            f"upimagine enlarge: {path}: the grid of tiles may show ({enlarged.seams}); try --strict or another --blend"
+        )
 
 
 def _told(enlarged: Enlarged) -> dict[str, Any]:

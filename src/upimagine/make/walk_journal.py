@@ -38,8 +38,8 @@ class WalkJournal:
 
     def __init__(self, folder: Path, identity: str) -> None:
         """identity: everything that the walk depends on, as text. Raises UpimagineError while another process is at
-        work in the folder."""
-        folder.mkdir(parents=True, exist_ok=True)
+        work in the folder, and where there can be none."""
+        atomic.make_folder(folder)
         self._folder, self._path = folder, folder / NAME
         self._held = self._hold()
         told = hashlib.sha256(identity.encode()).hexdigest()

@@ -105,6 +105,14 @@ def write_text(path: str | Path, text: str, overwrite: bool = False) -> None:
     write_bytes(path, text.encode(), overwrite)
 
 
+def make_folder(path: Path) -> None:
+    """Make it with those above it, unless it is there. Raises UpimagineError where it cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise trouble(error, path) from error
+
+
 def trouble(error: OSError, path: Path) -> UpimagineError:
     """Word what the system refused, with the mend."""
     if error.errno in _FULL:

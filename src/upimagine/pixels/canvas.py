@@ -35,8 +35,8 @@ def check_room(
     free_bytes = shutil.disk_usage(path.parent).free
     if free_bytes < needed_bytes:
         raise UpimagineError(
-            f"{path}: the disk is too full, {needed_bytes / 1e9:.1f} GB are needed and {free_bytes / 1e9:.1f} "
-            "GB free; free some space or write to another disk"
+            f"{path}: the disk is too full, {needed_bytes / 1e6:,.0f} MB are needed and {free_bytes / 1e6:,.0f} MB "
+            "free; free some space or write to another disk"
         )
 
 

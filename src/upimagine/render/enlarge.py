@@ -183,7 +183,14 @@ def _canvas(
         return Bands(
             plan, scale, sink, feather_px=settings.feather_px, ramp=settings.ramp, device=layout.plane.device
         )  # fmt: skip
-    return JoinedBands(plan, scale, sink, multiband=settings.blend == "multiband", avoid=layout.avoid)
+    return JoinedBands(
+        plan,
+        scale,
+        sink,
+        multiband=settings.blend == "multiband",
+        avoid=layout.avoid,
+        rim_px=settings.border_px,
+    )
 
 
 class _WatchedSink(TimedSink):

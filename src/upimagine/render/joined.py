@@ -31,10 +31,13 @@ class JoinedBands:
         *,
         multiband: bool,
         avoid: Tensor | None = None,
+        rim_px: int = 0,
     ) -> None:
-        """avoid: (h, w) on the low-res plane, what a cut through each pixel costs beside the difference; 0 is free."""
+        """avoid: (h, w) on the low-res plane, what a cut through each pixel costs beside the difference; 0 is free.
+        rim_px: low-res pixels at the edges of tiles that cuts keep away from, where the overlap is wide enough."""
         self._plan, self._scale, self._sink, self._multiband = plan, scale, sink, multiband
         self._tile_px = plan.window_px * scale
+        self._rim_px = rim_px * scale
         self._avoid = None if avoid is None else avoid.float().cpu().numpy()
         self._above: Floats | None = None  # rows of the canvas that the next tile row meets, (rows, W, 3)
         self._next_row = 0
@@ -116,7 +119,8 @@ class JoinedBands:
         """Pairs of one size joined each."""
         if not firsts:
             return []
-        where = cuts(np.stack(firsts), np.stack(seconds), None if avoid is None else np.stack(avoid))
+        dear = None if avoid is None else np.stack(avoid)
+        where = cuts(np.stack(firsts), np.stack(seconds), dear, self._rim_px)
         return [
             join(first, second, place, multiband=self._multiband)
             for first, second, place in zip(firsts, seconds, where, strict=True)

@@ -43,17 +43,17 @@ def minimum_cuts(costs: Floats) -> npt.NDArray[np.intp]:
     return path
 
 
-def cuts(first: Floats, second: Floats, avoid: Floats | None = None) -> npt.NDArray[np.intp]:
+def cuts(first: Floats, second: Floats, avoid: Floats | None = None, rim_px: int = 0) -> npt.NDArray[np.intp]:
     """Where to go over from first to second, (n, length, width, 3) each: for every row the first place that is of the
     second, (n, length).
 
     Through the middle half of the width, where the pictures differ least and, if it can, round the pixels that `avoid`
-    (n, length, width) makes dear.
+    (n, length, width) makes dear. What lies within `rim_px` of either end is shown of the better picture alone.
     """
     count, length, width = first.shape[:3]
-    if width < 4:
+    margin = max(width // 4, rim_px + _FEATHER_PX if rim_px else 0)
+    if width < max(4, 2 * margin + 1):
         return np.full((count, length), width // 2)
-    margin = width // 4
     middle = slice(margin, width - margin)
     costs: Floats = np.square(second[:, :, middle] - first[:, :, middle]).sum(axis=3)
     if avoid is not None:

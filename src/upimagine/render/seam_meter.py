@@ -85,7 +85,10 @@ class SeamMeter:
             contrast_dip=over(mean(deviations[0]), mean(deviations[1])),
             tone_step=mean(steps[0]) - mean(steps[1]),
             period=period_energy(
-                [(self._jumps_across, self._across.seams), (np.asarray(self._jumps_down), self._down.seams)],
+                [
+                    (self._jumps_across / max(self._row, 1), self._across.seams),
+                    (np.asarray(self._jumps_down), self._down.seams),
+                ],
                 self._pitch_px,
             ),
             ratio_sigmas=sigmas(*jumps),

@@ -21,7 +21,7 @@ class Settings:
 
     stride_px: int = 24
     """Low-res pixels from one tile to the next, 1 to the network's window."""
-    blend: Blend = "feather"
+    blend: Blend = "cut"
     """How tiles become one picture: a ramp over each overlap, a minimum-error cut, or that cut in several bands."""
     feather_px: int | None = 32
     """Width in output pixels of the ramp between two feathered tiles; None takes the whole overlap, 0 is a hard cut."""
