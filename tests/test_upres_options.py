@@ -161,7 +161,7 @@ def test_enlarging_takes_the_raster_and_makes_the_same_again(
     assert main(["again", str(tmp_path / "a.png"), "-o", str(tmp_path / "d.png")]) == 1
     assert "is not the guide it was made with" in capsys.readouterr().err
     assert main(["enlarge", str(picture), "--with", "detail-x8", "--guide", str(swapped), "--to", "512"]) == 1
-    assert "take no guide of your own" in capsys.readouterr().err
+    assert "takes no guide of your own" in capsys.readouterr().err
 
 
 def test_edges_are_drawn_alike_whatever_the_size_of_the_picture() -> None:

@@ -60,7 +60,8 @@ def plan_stages(
         stage = options.model_copy(update=new if takes_raster else new | {"guide": None})
         stages.append((stage, _scaled(height, width, to_px if position == len(models) - 1 else here)))
     if options.guide is not None and not guided:
-        raise UpimagineError(f"{' and '.join(models)} take no guide of your own; leave --guide away")
+        take = "takes" if len(models) == 1 else "take"
+        raise UpimagineError(f"{' and '.join(models)} {take} no guide of your own; leave --guide away")
     return stages
 
 
