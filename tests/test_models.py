@@ -47,6 +47,11 @@ print("torch._dynamo" in sys.modules)
     assert done.stdout == "False\n"
 
 
+def test_a_built_in_model_is_read_by_its_name() -> None:
+    name, path = next(iter(builtin_models().items()))
+    assert load_model_file(name).sha256 == load_model_file(path).sha256
+
+
 def test_half_precision_files_are_half_the_size_and_nearly_the_same(tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = DcganGenerator(64, width=8).eval()

@@ -19,7 +19,6 @@ from upimagine.guide.faces import find_face
 from upimagine.make.stages import Machine, Watch, file_sha256
 from upimagine.make.walk import PRINT, RECIPE, SHEET, Made, find_recipe, make
 from upimagine.make.walk_journal import NAME as JOURNAL
-from upimagine.models.builtin import find
 from upimagine.models.file import load_model_file
 from upimagine.recipe import Choose, Recipe, Sample
 from upimagine.train.account import Progress
@@ -78,7 +77,7 @@ def mix(
     if not (out / JOURNAL).exists():  # better known now than after the training
         for name in (SHEET, PRINT, RECIPE):
             pixels.claim(out / name, overwrite)
-    start = load_model_file(find(settings.init_from))
+    start = load_model_file(settings.init_from)
     config = start.main.config
     if start.story.get("task") != "fastgan" or not isinstance(config, dict):
         raise UpimagineError(f"--init-from {settings.init_from} is no FastGAN; give one from `upimagine train fastgan`")

@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from upimagine.errors import UpimagineError
 from upimagine.models.architectures import ARCHITECTURES, architecture_of
+from upimagine.models.builtin import find
 from upimagine.pixels.atomic import write_bytes
 
 FORMAT = 1
@@ -89,12 +90,13 @@ class _Unfilled(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def load_model_file(path: Path) -> ModelFile:
-    """Build the networks that the file names and fill them. Nothing in the file is executed.
+def load_model_file(model: str | Path) -> ModelFile:
+    """Build the networks that a built-in model, or a file, names and fill them. Nothing in the file is executed.
 
     Raises UpimagineError naming the file when it is missing, damaged, of another format or does not fit its own
     description.
     """
+    path = find(model)
     header = read_header(path)
     with path.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
