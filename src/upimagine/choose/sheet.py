@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from upimagine.data.folder import to_float
 from upimagine.errors import UpimagineError
 
 _GROUND = 32  # dark grey: neither black nor white pictures melt into it
@@ -26,7 +27,7 @@ def contact_sheet(
     thumb_px: int = 96,
     gap_px: int = 6,
 ) -> Tensor:
-    """Thumbnails of (N, 3, H, W) in [-1, 1], row by row in the order given, as one picture (3, height, width).
+    """Thumbnails of (N, 3, H, W) in [-1, 1] or uint8, row by row in the order given, as one picture (3, height, width).
 
     Args:
         pictures: N at least 1; each is fitted whole into a square of `thumb_px`, centred.
@@ -64,7 +65,9 @@ def contact_sheet(
 
 
 def _thumbnail(picture: Tensor, thumb_px: int) -> np.ndarray:
-    """(3, H, W) in [-1, 1] to (h, w, 3) uint8, the longer side `thumb_px`."""
+    """(3, H, W) in [-1, 1] or uint8 to (h, w, 3) uint8, the longer side `thumb_px`."""
+    if picture.dtype == torch.uint8:
+        picture = to_float(picture)
     height, width = picture.shape[-2:]
     scale = thumb_px / max(height, width)
     size = max(1, round(height * scale)), max(1, round(width * scale))

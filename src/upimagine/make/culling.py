@@ -19,7 +19,7 @@ from upimagine.choose.cull import cull
 from upimagine.choose.dpp import likely_set
 from upimagine.choose.ranking import best_first, combine
 from upimagine.choose.sheet import contact_sheet
-from upimagine.data.folder import pictures_in, to_float
+from upimagine.data.folder import pictures_in
 from upimagine.data.links import check_folder
 from upimagine.errors import UpimagineError
 from upimagine.make.measuring import Measured
@@ -135,7 +135,7 @@ def _sheet(measured: Measured, chosen: Chosen) -> Tensor:
     """The kept, then the best others, each with its number."""
     others = [index for index in order_of(chosen.total) if index not in set(chosen.kept)]
     order = (chosen.kept + others)[: max(_SHEET_MOST, len(chosen.kept))]
-    return contact_sheet(to_float(measured.thumbs[order]), range(len(chosen.kept)), numbers=order)
+    return contact_sheet(measured.thumbs[order], range(len(chosen.kept)), numbers=order)
 
 
 def _table(measured: Measured, chosen: Chosen) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from upimagine import pixels
 from upimagine.choose.ranking import combine, sharpness_score
+from upimagine.data.folder import to_uint8
 from upimagine.errors import UpimagineError
 from upimagine.make.latents import Latents, latent, near, vectors_of, write_latents
 from upimagine.make.machine import settle
@@ -86,7 +87,7 @@ def save_samples(
     for path in old:
         path.unlink()
     write_latents(kept, Latents(vectors, seed, generator.file.sha256, truncation), overwrite)
-    thumbs, scores = [], []
+    thumbs, scores = torch.empty(0), []
     for index, vector in enumerate(vectors):
         picture = make_one(generator, vector, pull)
         origin = Origin(
@@ -97,10 +98,12 @@ def save_samples(
         )
         keep(picture, folder / f"{index:05d}.png", origin, machine)
         scores.append(_scores(generator, picture))
-        side = min(_THUMB_PX, picture.shape[3])
-        thumbs.append(shrink_area(picture, (side, side)))
+        if index == 0:
+            side = min(_THUMB_PX, picture.shape[3])
+            thumbs = torch.empty((count, 3, side, side), dtype=torch.uint8)
+        thumbs[index] = to_uint8(shrink_area(picture, (side, side)))[0]
         watch(f"sampling {model}", index + 1, count)
-    candidates = _ranked(torch.cat(thumbs), scores)
+    candidates = _ranked(thumbs, scores)
     _write_table(table, candidates, seed, [generator.class_of(vector) for vector in vectors], overwrite)
     write_sheet(sheet, candidates, [], overwrite)
     return Saved(sheet, table, kept, candidates.faces or 0)

@@ -34,7 +34,7 @@ _FACE_PX = 256  # the landmark finder wants larger pictures than a small generat
 class Candidates:
     """Pictures to choose from, with their scores."""
 
-    pictures: Tensor  # (N, 3, S, S) in [-1, 1]
+    pictures: Tensor  # (N, 3, S, S) in [-1, 1], or small copies in uint8
     scores: dict[str, Tensor]  # each (N,); NaN where there is no face
     total: Tensor  # (N,) float64, the weighted sum; NaN is a veto
     faces: int | None  # pictures with a face; None when none was looked for
