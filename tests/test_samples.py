@@ -16,10 +16,11 @@ from upimagine.make.again import again
 from upimagine.make.latents import latent, near, read_latents
 from upimagine.make.machine import settle
 from upimagine.make.samples import Like, save_samples
+from upimagine.make.sampling import score
 from upimagine.models.file import save_model
 from upimagine.models.loaded import load_generator
 from upimagine.nets.pggan import PgganGenerator
-from upimagine.recipe import parse_resolved
+from upimagine.recipe import Choose, parse_resolved
 
 MACHINE = settle("cpu", "float32", 1)
 
@@ -121,6 +122,17 @@ def test_what_cannot_work_is_said(models: dict[str, Path], pggan: Path, tmp_path
         with pytest.raises(UpimagineError, match=word):
             save_samples(name, 1, tmp_path / "other", machine=MACHINE, **given)  # type: ignore[arg-type]
     assert not [path for path in (tmp_path / "other").rglob("*") if path.is_file()]
+
+
+def test_candidates_with_blotches_or_a_grid_come_last_where_the_choice_asks_for_it() -> None:
+    pictures = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 0.2
+    pictures[1, 0, 40:46, 10:16] = 1.0
+    pictures[2, :, ::2, ::2] += 0.1
+    plain = {"face": 0.0, "symmetry": 0.0, "realism": 0.0, "sharpness": 0.0}
+    assert int(score(pictures, Choose(**plain, blotches=1), None).total.argmin()) == 1
+    assert int(score(pictures, Choose(**plain, grid=1), None).total.argmin()) == 2
+    with pytest.raises(UpimagineError, match="24 px; set grid = 0"):
+        score(pictures[:, :, :24, :24], Choose(grid=1), None)
 
 
 def test_the_command_tells_where_everything_is(

@@ -53,12 +53,14 @@ class Choose(_Stage):
     sharpness: float = Field(default=0.3, ge=0)  # weight of the variance of the Laplacian
     face: float = Field(default=1.0, ge=0)  # weight of the finder's certainty; pictures without a face are never kept
     symmetry: float = Field(default=0.3, ge=0)  # weight of how alike both halves of the face are
+    grid: float = Field(default=0.0, ge=0)  # weight of how free the picture is of a repeating grid
+    blotches: float = Field(default=0.0, ge=0)  # weight of how free it is of blotches of foreign colour
     between: tuple[str, ...] = ()  # folders, one a person: faces that have something of all of them come first
     mixture: float = Field(default=1.0, ge=0)  # … with this weight
 
     @model_validator(mode="after")
     def _by_something(self) -> Self:
-        if not any((self.realism, self.sharpness, self.face, self.symmetry)):
+        if not any((self.realism, self.sharpness, self.face, self.symmetry, self.grid, self.blotches)):
             raise ValueError("all weights are 0; give at least one score a weight to choose by")
         return self
 

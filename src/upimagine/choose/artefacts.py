@@ -10,6 +10,8 @@ from upimagine.choose.features import oklab
 from upimagine.losses.luma import luma
 
 _PERIOD_PX = 8  # three layers of stride 2; it holds the periods 2 and 4, and JPEG's blocks, too
+GRID_LEAST_PX = 3 * _PERIOD_PX + 2
+"""The shorter side that `grid_score` needs."""
 _BLOTCH_PLANE = 32
 _SPOT, _AROUND = 3, 7  # cells of the plane: a spot of a tenth of the side, and what lies around it
 
@@ -22,7 +24,7 @@ def grid_score(pictures: Tensor) -> Tensor:
     variance of the 64 phase means, over what chance alone would leave of it, is the score. Raises ValueError under
     26 px a side.
     """
-    if min(pictures.shape[-2:]) < 3 * _PERIOD_PX + 2:
+    if min(pictures.shape[-2:]) < GRID_LEAST_PX:
         raise ValueError(f"a grid is looked for in 26x26 px and more, got {tuple(pictures.shape)}")
     y = luma(pictures.float())
     fine = y[:, 1:-1, 1:-1] - F.avg_pool2d(y[:, None], 3, 1)[:, 0]

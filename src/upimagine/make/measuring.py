@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from upimagine import pixels
-from upimagine.choose.artefacts import blotch_score, grid_score
+from upimagine.choose.artefacts import GRID_LEAST_PX, blotch_score, grid_score
 from upimagine.choose.borrowed_taste import Taught
 from upimagine.choose.catalog_rows import features_of, fill_features
 from upimagine.choose.features import picture_features
@@ -35,7 +35,6 @@ from upimagine.pixels.resizing import resize_antialiased
 from upimagine.recipe import parse_resolved
 from upimagine.render.threads import single_threads
 
-_LEAST_PX = 26  # what `grid_score` needs
 _MOST_PX = 1024  # of the longer side: larger pictures are looked at reduced
 _MOST_PIXELS = 100_000_000
 _FACE_PX = 128, 256  # shorter side at which faces are looked for: smaller pictures are enlarged, larger ones reduced
@@ -182,8 +181,8 @@ def _look(path: Path, faces: bool, tasted: bool) -> _Looked:
     read = pixels.read(path, max_pixels=_MOST_PIXELS, least_px=_MOST_PX)
     picture = _fitted(read.pixels[None], _MOST_PX)
     height, width = picture.shape[2:]
-    if min(height, width) < _LEAST_PX:
-        raise PictureError(f"{path}: is {height} x {width} px; at least {_LEAST_PX} a side are needed")
+    if min(height, width) < GRID_LEAST_PX:
+        raise PictureError(f"{path}: is {height} x {width} px; at least {GRID_LEAST_PX} a side are needed")
     scores = {
         "sharpness": float(sharpness_score(picture)),
         "grid": float(grid_score(picture)),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from upimagine import pixels
+from upimagine.choose.artefacts import GRID_LEAST_PX, blotch_score, grid_score
 from upimagine.choose.features import picture_features
 from upimagine.choose.mixture import Likeness
 from upimagine.choose.ranking import best_first, combine, face_symmetry_score, sharpness_score
@@ -84,10 +85,20 @@ def sample(
 def score(
     pictures: Tensor, weights: Choose, realism: Tensor | None, watch: Watch = lambda what, done, total: None
 ) -> Candidates:
-    """(N, 3, S, S) in [-1, 1], with the critic's word (N,) where there is one, as candidates."""
+    """(N, 3, S, S) in [-1, 1], with the critic's word (N,) where there is one, as candidates.
+
+    Raises UpimagineError where a score is asked for that pictures of this size have not.
+    """
+    if weights.grid > 0 and min(pictures.shape[-2:]) < GRID_LEAST_PX:
+        raise UpimagineError(
+            f"a grid cannot be looked for in candidates of {pictures.shape[3]} px; set grid = 0 in the recipe's choice"
+        )
     scores = {"sharpness": sharpness_score(pictures)}
     if realism is not None:
         scores["realism"] = realism
+    for name, measure in (("grid", grid_score), ("blotches", blotch_score)):
+        if getattr(weights, name) > 0:
+            scores[name] = measure(pictures)
     if weights.between:
         scores["mixture"] = likeness(weights.between).mixture(picture_features(pictures))
     faces = None
