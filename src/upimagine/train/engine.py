@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from upimagine.errors import UpimagineError
 from upimagine.processor import bf16_is_faster, pick_device
 from upimagine.train.settings import LoopSettings
+from upimagine.train.shared_mean import SharedMean
 
 _FABRIC_PRECISION = {"float32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 _PART_STRIDE = 0x9E3779B97F4A7C15  # odd, and far beyond the number of steps: no part meets another's numbers
@@ -64,6 +65,8 @@ class Engine:
         self._fabric.launch()
         torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 1) // self.processes))
         self._seed = settings.seed
+        self._shared: SharedMean | None = None
+        self._shares = True  # until that has failed
 
     @property
     def device(self) -> torch.device:
@@ -119,13 +122,28 @@ class Engine:
 
     def share_gradients(self, parameters: Iterable[Tensor]) -> None:
         """In place of its own gradients each process gets the mean of all. Raises PeerLostError."""
-        if self.processes > 1:
-            gradients = [p.grad for p in parameters if p.grad is not None]
-            flat = torch.cat([gradient.flatten() for gradient in gradients])
-            self._meet(partial(distributed.all_reduce, flat))
-            parts = torch.split(flat / self.processes, [gradient.numel() for gradient in gradients])
-            for gradient, part in zip(gradients, parts, strict=True):
-                gradient.copy_(part.view_as(gradient))
+        if self.processes == 1:
+            return
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        shared = self._room_for(sum(gradient.numel() for gradient in gradients))
+        if shared is not None and all(gradient.dtype == torch.float32 for gradient in gradients):
+            shared.mean(gradients)
+            return
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        self._meet(partial(distributed.all_reduce, flat))
+        parts = torch.split(flat / self.processes, [gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    def _room_for(self, values: int) -> SharedMean | None:
+        """Memory that all processes see, or None where there is none."""
+        if self.device.type == "cpu" and self._shares and (self._shared is None or self._shared.values < values):
+            meet = partial(self._meet, distributed.barrier)
+            try:
+                self._shared = SharedMean(self._fabric.global_rank, self.processes, values, self.from_first, meet)
+            except OSError:  # as all the others
+                self._shared, self._shares = None, False
+        return self._shared
 
     def share_buffers(self, nets: Iterable[nn.Module]) -> None:
         """All processes take the first one's buffers, as in DDP: what networks have counted. Raises PeerLostError."""
