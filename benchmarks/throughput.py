@@ -7,7 +7,7 @@ one and the other take turns, and the time of one is the processor time of its q
 other work on the machine counts as little as can be. The losses of both are printed, since a step that is wrong may be
 quick, too.
 
-`processes`: the pace of two processes of one thread each against one process of one thread, for the same batch, in turns,
+`processes`: the pace of two processes of one thread each against one of one thread, for the same batch, in turns,
 and the share of a step that waits for data; needs two idle cores.
 """
 
