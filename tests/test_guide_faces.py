@@ -121,6 +121,15 @@ def test_points_turn_with_the_picture(portrait: Tensor) -> None:
     assert mean_distance(expected[:, ::-1], other.points68, face) < 0.04
 
 
+def test_unrefined_points_are_near_the_refined_ones(portrait: Tensor) -> None:
+    face, rough = find_face(portrait), find_face(portrait, refined=False)
+    assert face is not None and rough is not None
+    eyes_px = np.linalg.norm(face.points68[36:42].mean(axis=0) - face.points68[42:48].mean(axis=0))
+    apart = np.linalg.norm(face.points68 - rough.points68, axis=1).mean() / eyes_px
+    assert 0 < apart < 0.05
+    assert rough.score == pytest.approx(face.score, abs=0.02)
+
+
 def test_tight_face_is_found_through_a_reflected_border(portrait: Tensor) -> None:
     face = found(portrait)
     y0, x0, y1, x1 = (round(edge) for edge in face.box)

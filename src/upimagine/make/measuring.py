@@ -191,7 +191,8 @@ def _look(path: Path, faces: bool, tasted: bool) -> _Looked:
     points = torch.full((68, 2), torch.nan)
     if faces:
         scale = min(max(min(height, width), _FACE_PX[0]), _FACE_PX[1]) / min(height, width)
-        face = find_face(resize_antialiased(picture, (round(height * scale), round(width * scale))))
+        looked_at = resize_antialiased(picture, (round(height * scale), round(width * scale)))
+        face = find_face(looked_at, refined=False)  # exact enough to tell how alike both halves are
         scores["face"] = torch.nan if face is None else face.score
         if face is not None:
             points = torch.as_tensor(face.points68)
