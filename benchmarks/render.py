@@ -154,12 +154,12 @@ def outside() -> None:
     with tempfile.TemporaryDirectory() as folder:
         photo = Path(folder) / "photo.png"
         pixels.write(photo, F.interpolate(picture(32, 32), scale_factor=16, mode="bicubic")[0].clamp(-1, 1))
-        for extra in ((), ("--blend", "cut"), ("--blend", "multiband")):
+        for blend in ("feather", "cut", "multiband"):
             command = [sys.executable, "-m", "upimagine", "enlarge", str(photo), "-o", f"{folder}/a.tif", "--json"]
-            command += ["--overwrite", *extra]
+            command += ["--overwrite", "--blend", blend]
             told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["enlarged"][0]
             print(
-                f"outside: {told['width']}x{told['height']} {' '.join(extra)}: {told['outside_networks']:.1%} of "
+                f"outside: {told['width']}x{told['height']} {blend}: {told['outside_networks']:.1%} of "
                 f"{told['seconds']} s"
             )
 
