@@ -16,6 +16,9 @@ from upimagine.render.sinks import Sink, in_strips, skip
 
 Blend = Literal["feather", "cut", "multiband"]
 
+_TOGETHER = 16
+"""Joins that are cut together: many times faster than one by one, and more would only take memory."""
+
 
 class JoinedBands:
     """Joins chosen tiles, first along each row, then row to row, and hands finished rows to a sink.
@@ -107,7 +110,7 @@ class JoinedBands:
         groups: list[list[int]] = []
         for col in range(1, len(meets)):
             alike = groups and meets[groups[-1][-1]] == meets[col]
-            if alike and meets[col - 1] + meets[col] <= self._tile_px:
+            if alike and len(groups[-1]) < _TOGETHER and meets[col - 1] + meets[col] <= self._tile_px:
                 groups[-1].append(col)
             else:
                 groups.append([col])
