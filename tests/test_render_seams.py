@@ -103,6 +103,11 @@ def test_a_grid_that_repeats_shows_in_the_period_and_is_called_visible() -> None
     assert measure_seams(gridded, plan, 4).visible
 
 
+def test_seams_too_close_for_a_period_have_none() -> None:
+    plan = plan_tiles(5, 5, 1, 1)
+    assert measure_seams(noise(3, 5, 5, 1), plan, 1).period == 1.0
+
+
 def test_a_period_that_nobody_can_see_is_none() -> None:
     plan = plan_tiles(32 + 24 * 8, 32 + 24 * 8, 32, 24)
     for levels, seen in ((0.05, False), (8.0, True)):

@@ -12,6 +12,7 @@ import httpx
 import pytest
 import torch
 from conftest import draw_pictures
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -57,7 +58,8 @@ def url(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
 
 
 def until(chrome: Any, condition: Callable[[], object]) -> Any:
-    return WebDriverWait(chrome, 20, poll_frequency=0.05).until(lambda _: condition())
+    moving = [StaleElementReferenceException]  # the page was drawn anew between two looks
+    return WebDriverWait(chrome, 20, 0.05, moving).until(lambda _: condition())
 
 
 def one(chrome: Any, selector: str) -> Any:

@@ -121,13 +121,16 @@ def period_energy(profiles: Sequence[tuple[Doubles, list[int]]], pitch_px: int) 
     Each harmonic is compared with its own neighbours, and the ratios' geometric mean taken: pictures have far more
     power at low frequencies, so that in a plain mean one harmonic would be all. What a line of a quarter of a level at
     every seam would bring is added to both sides: flat pictures have a period in what nobody can see. At least 1, which
-    it is also where seams are too few to tell.
+    it is also where seams are too few, or too close, to tell.
 
     Args:
         profiles: for each direction |gradient| in 0...255 at every line, and the seams.
         pitch_px: from tile to tile.
     """
     found = [1.0]
+    harmonics = range(1, min(_HARMONICS, pitch_px // 4) + 1)
+    if not harmonics:
+        return 1.0
     for profile, seams in profiles:
         if len(seams) < _FEWEST:
             continue
@@ -140,7 +143,7 @@ def period_energy(profiles: Sequence[tuple[Doubles, list[int]]], pitch_px: int) 
         def power(frequency: float, tapered: Doubles = tapered, places: Doubles = places) -> float:
             return float(abs(np.sum(tapered * np.exp(-2j * np.pi * frequency * places))) ** 2)
 
-        frequencies = [harmonic / pitch_px for harmonic in range(1, min(_HARMONICS, pitch_px // 4) + 1)]
+        frequencies = [harmonic / pitch_px for harmonic in harmonics]
         beside = [power(frequency + bins / len(part)) for frequency in frequencies for bins in (-4, -3, 3, 4)]
         logs = (np.log([one + unseen for one in some]) for some in (map(power, frequencies), beside))
         at, near = (float(some.mean()) for some in logs)
