@@ -22,8 +22,12 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor, stride: int = 1, padding: in
     if torch.is_autocast_enabled(kind):
         dtype = torch.get_autocast_dtype(kind)
         x, weight, bias = x.to(dtype), weight.to(dtype), bias.to(dtype)
-    token: Tensor = _ToWeights.apply(weight, bias, [x], stride, padding)  # type: ignore[no-untyped-call]
-    made: Tensor = _Convolution.apply(x, token, weight, bias, stride, padding)  # type: ignore[no-untyped-call]
+    token = _run(_ToWeights, weight, bias, [x], stride, padding)
+    return _run(_Convolution, x, token, weight, bias, stride, padding)
+
+
+def _run(function: type[torch.autograd.Function], *arguments: Any) -> Tensor:
+    made: Tensor = function.apply(*arguments)  # type: ignore[no-untyped-call]  # PyTorch gives it no types
     return made
 
 
@@ -64,7 +68,7 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> Any:
         (gradient,) = gradients
         x, weight = ctx.saved_tensors
-        to_x = _ToInput.apply(gradient, weight, x, *ctx.how) if ctx.needs_input_grad[0] else None  # type: ignore[no-untyped-call]
+        to_x = _run(_ToInput, gradient, weight, x, *ctx.how) if ctx.needs_input_grad[0] else None
         return to_x, gradient, None, None, None, None
 
 
@@ -94,7 +98,7 @@ class _ToWeights(torch.autograd.Function):
             wanted = False, to_weight, to_bias
             return *_backward(gradient, x, weight, stride, padding, wanted)[1:], None, None, None
         return (
-            _WeightGradient.apply(gradient, x, weight, *ctx.how) if to_weight else None,  # type: ignore[no-untyped-call]
+            _run(_WeightGradient, gradient, x, weight, *ctx.how) if to_weight else None,
             gradient.sum((0, 2, 3)) if to_bias else None,
             None,
             None,
@@ -118,7 +122,7 @@ class _ToInput(torch.autograd.Function):
         to_gradient, to_weight = ctx.needs_input_grad[:2]
         return (
             conv2d(outer_gradient, weight, weight.new_zeros(len(weight)), *ctx.how) if to_gradient else None,
-            _WeightGradient.apply(gradient, outer_gradient, weight, *ctx.how) if to_weight else None,  # type: ignore[no-untyped-call]
+            _run(_WeightGradient, gradient, outer_gradient, weight, *ctx.how) if to_weight else None,
             None,
             None,
             None,
@@ -141,7 +145,7 @@ class _WeightGradient(torch.autograd.Function):
         to_gradient, to_x = ctx.needs_input_grad[:2]
         return (
             conv2d(x, outer_weight, outer_weight.new_zeros(len(outer_weight)), *ctx.how) if to_gradient else None,
-            _ToInput.apply(gradient, outer_weight, x, *ctx.how) if to_x else None,  # type: ignore[no-untyped-call]
+            _run(_ToInput, gradient, outer_weight, x, *ctx.how) if to_x else None,
             None,
             None,
             None,
