@@ -48,8 +48,8 @@ def cuts(first: Floats, second: Floats, avoid: Floats | None = None, rim_px: int
     second, (n, length).
 
     Through the middle half of the width, where the pictures differ least and, if it can, round the pixels that `avoid`
-    (n, length, width) makes dear. Where the width allows it, what lies within `rim_px` of either end comes from one picture alone: the
-    one for which it is not the rim.
+    (n, length, width) makes dear. Where the width allows it, what lies within `rim_px` of either end comes from one
+    picture alone: the one for which it is not the rim.
     """
     count, length, width = first.shape[:3]
     margin = max(width // 4, rim_px + _FEATHER_PX if rim_px else 0)
